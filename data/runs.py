@@ -1,0 +1,95 @@
+"""Runs in the lake: the manifest that names one, and its record, seen whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from data.settings import CHECKOUT
+from data.tables import TABLES
+from data.views import connect
+from data.writer import Claim, Lake
+
+_DECIDING = ("data/candles.py", "tasks/signal", "tasks/backtest", "tasks/evaluate", "flows/backtest.py")
+_LIBRARIES = ("numba", "numpy", "pandas", "ta-lib")
+
+
+def code_version() -> str:
+    """Return the version of Jarvis and a hash of the source that decides a result, with edits not yet committed."""
+    digest = hashlib.sha256()
+    for place in _DECIDING:
+        path = CHECKOUT / place
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.relative_to(CHECKOUT).as_posix().encode() + b"\0" + file.read_bytes())
+    return f"{version('jarvis')}+{digest.hexdigest()[:12]}"
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries whose arithmetic is part of a result."""
+    return {name: version(name) for name in _LIBRARIES}
+
+
+def canonical(manifest: Mapping[str, Any]) -> str:
+    """Return the manifest as JSON that is the same text for the same content."""
+    return json.dumps(manifest, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def run_id(manifest: Mapping[str, Any]) -> str:
+    """Return the name of a run: the first 16 hex digits of its manifest's sha256."""
+    return hashlib.sha256(canonical(manifest).encode()).hexdigest()[:16]
+
+
+def is_recorded(lake: Lake, run: str) -> bool:
+    """Tell whether the run is in the lake, and with it all that belongs to it."""
+    return lake.claimed("runs", run) > 0
+
+
+def record_run(lake: Lake, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame | pa.Table]) -> bool:
+    """Write a run and what belongs to it; False when it is there already.
+
+    `run` is the row of `runs`; `tables` the rows of the other tables, without `run_id`. The row of `runs` comes last,
+    and the views show nothing of a run without it: a writer killed in between leaves no half run to be seen, and
+    whoever runs the same manifest again completes it.
+    """
+    identity = str(run["run_id"])
+    if is_recorded(lake, identity):
+        return False
+    for name, rows in tables.items():
+        _append_once(lake, name, _of_run(identity, rows))
+    return lake.append("runs", pd.DataFrame([run]), Claim(identity, 1))
+
+
+def _of_run(identity: str, rows: pd.DataFrame | pa.Table) -> pa.Table:
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pandas(rows, preserve_index=False)
+    return table.append_column("run_id", pa.repeat(pa.scalar(identity), table.num_rows))
+
+
+def _append_once(lake: Lake, name: str, rows: pa.Table) -> None:
+    """Append a run's rows unless an earlier attempt did; upkeep may have cleared that attempt away since."""
+    if not rows.num_rows:
+        return
+    identity = rows["run_id"][0].as_py()
+    last = lake.claimed(name, identity)
+    delta = lake.table(name)
+    if last and delta is not None and delta.to_pyarrow_dataset().count_rows(filter=ds.field("run_id") == identity):
+        return
+    lake.append(name, rows, Claim(identity, last + 1))
+
+
+def read_run(lake: Lake, run: str, table: str) -> pd.DataFrame:
+    """Return a run's rows of a table, in the table's order."""
+    connection = connect(lake)
+    order = ", ".join(TABLES[table].sort)
+    rows: pa.Table = connection.execute(
+        f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {order}", [run]
+    ).to_arrow_table()
+    connection.close()
+    frame: pd.DataFrame = rows.to_pandas()
+    return frame

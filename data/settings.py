@@ -1,0 +1,41 @@
+"""Settings: ``JARVIS_*`` variables, or the same names in a ``.env`` file in the checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from data.errors import BadInput
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """What can be set from outside; every field is ``JARVIS_`` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="JARVIS_", env_file=CHECKOUT / ".env", extra="ignore", frozen=True)
+
+    lake: Path = Field(Path("data/lake"), description="Folder of the lake; a relative one lies in the checkout.")
+    prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server that `jarvis up` starts.")
+    dashboard_port: int = Field(5006, ge=1, le=65535, description="Port of the dashboard that `jarvis up` starts.")
+    exchange_urls: dict[str, str] = Field(
+        default_factory=dict,
+        description='Addresses to reach exchanges at instead of their own, as JSON: {"kraken": "http://127.0.0.1:8080"}.',
+    )
+
+    @field_validator("lake")
+    @classmethod
+    def _in_checkout(cls, lake: Path) -> Path:
+        return lake if lake.is_absolute() else CHECKOUT / lake
+
+
+def settings() -> Settings:
+    """Read the settings afresh. Raises BadInput naming the variable that cannot be used."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "JARVIS_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise BadInput(f"{name} cannot be used: {first['msg'].lower()}") from None

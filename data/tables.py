@@ -1,0 +1,281 @@
+"""The tables of the lake: name, grain, key, and each column's type, unit and meaning.
+
+Times are UTC. Rates, returns and drawdowns are fractions (0.012, not 1.2). Prices are in quote currency a unit,
+amounts in base currency (shares for a stock), money in quote currency.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pyarrow as pa
+
+TEXT = pa.string()
+FLOAT = pa.float64()
+INT = pa.int64()
+FLAG = pa.bool_()
+TIME = pa.timestamp("us", "UTC")
+NUMBERS = pa.map_(TEXT, FLOAT)
+
+
+class Column(NamedTuple):
+    """One column: its name, Arrow type, unit and meaning."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the lake; every row is one `grain`, found by its `key`."""
+
+    name: str
+    grain: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    partition: tuple[str, ...] = ()
+    sort: tuple[str, ...] = ()
+    durable: bool = False
+    """Fsynced before the write returns: what must survive a power cut."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema, in the order of the columns."""
+        return pa.schema([(column.name, column.type) for column in self.columns])
+
+    @property
+    def of_a_run(self) -> bool:
+        """Whether its rows belong to a run, and are seen only once the run is recorded."""
+        return self.key[0] == "run_id" and self.name != "runs"
+
+
+_SERIES = (
+    Column("exchange", TEXT, "", "exchange as ccxt names it, or the source: sample, csv"),
+    Column("symbol", TEXT, "", "market, such as BTC/USD or AAPL"),
+    Column("timeframe", TEXT, "", "length of a candle: 1m, 1h, 1d"),
+)
+_RUN = Column("run_id", TEXT, "", "the run; joins to runs")
+_SYMBOL = Column("symbol", TEXT, "", "market that was traded")
+
+_TABLES = (
+    Table(
+        name="candles",
+        grain="exchange, symbol, timeframe, ts and revision",
+        key=("exchange", "symbol", "timeframe", "ts", "revision"),
+        partition=("exchange", "symbol", "timeframe"),
+        sort=("ts", "revision"),
+        columns=(
+            *_SERIES,
+            Column("ts", TIME, "UTC", "instant at which the candle opens"),
+            Column("open", FLOAT, "quote", "first price"),
+            Column("high", FLOAT, "quote", "highest price"),
+            Column("low", FLOAT, "quote", "lowest price"),
+            Column("close", FLOAT, "quote", "last price"),
+            Column("volume", FLOAT, "base", "amount traded"),
+            Column("trades", INT, "count", "trades in the candle; null where the source does not tell"),
+            Column("fetched_at", TIME, "UTC", "instant at which this revision entered the lake"),
+            Column(
+                "revision", INT, "count", "0 as first seen; one more each time the source changed the closed candle"
+            ),
+            Column("superseded_at", TIME, "UTC", "instant at which a later revision replaced this one; null: current"),
+        ),
+    ),
+    Table(
+        name="markets",
+        grain="exchange and symbol",
+        key=("exchange", "symbol"),
+        sort=("exchange", "symbol"),
+        columns=(
+            *_SERIES[:2],
+            Column("base", TEXT, "", "currency, or share, that is traded"),
+            Column("quote", TEXT, "", "currency of the price"),
+            Column(
+                "calendar", TEXT, "", "when it trades: 24/7, or the code of a stock exchange's calendar, such as XNYS"
+            ),
+            Column("amount_step", FLOAT, "base", "amounts are multiples of it; null: unknown"),
+            Column("price_step", FLOAT, "quote", "prices are multiples of it; null: unknown"),
+            Column("min_amount", FLOAT, "base", "smallest order; null: unknown"),
+            Column("min_cost", FLOAT, "quote", "smallest order by cost; null: unknown"),
+            Column("maker", FLOAT, "fraction", "fee of the lowest tier for an order that rests; null: unknown"),
+            Column("taker", FLOAT, "fraction", "fee of the lowest tier for an order that takes; null: unknown"),
+            Column("updated_at", TIME, "UTC", "instant at which the row was read from the source"),
+        ),
+    ),
+    Table(
+        name="quality",
+        grain="found fact about candles",
+        key=("exchange", "symbol", "timeframe", "kind", "start_ts", "end_ts"),
+        sort=("exchange", "symbol", "timeframe", "start_ts"),
+        columns=(
+            *_SERIES,
+            Column("kind", TEXT, "", "gap, window, duplicate, revision, outlier or flat"),
+            Column("start_ts", TIME, "UTC", "first candle that the fact covers"),
+            Column("end_ts", TIME, "UTC", "last candle that the fact covers"),
+            Column("candles", INT, "count", "how many candles it covers (for a gap: how many are absent)"),
+            Column("detail", TEXT, "", "the fact in words"),
+            Column("found_at", TIME, "UTC", "instant at which it was found"),
+            Column(
+                "resolved_at", TIME, "UTC", "instant at which it ceased to hold, as when a gap was filled; null: holds"
+            ),
+        ),
+    ),
+    Table(
+        name="runs",
+        grain="backtest, sweep, paper or live session",
+        key=("run_id",),
+        sort=("created_at",),
+        columns=(
+            Column("run_id", TEXT, "", "hash of the manifest"),
+            Column("kind", TEXT, "", "backtest, sweep, paper or live"),
+            *_SERIES,
+            Column("strategy", TEXT, "", "name of the strategy"),
+            Column("parameters", TEXT, "JSON", "parameters of the strategy"),
+            Column("start_ts", TIME, "UTC", "first candle of the run, warm-up included"),
+            Column("end_ts", TIME, "UTC", "last candle of the run"),
+            Column("candles", INT, "count", "candles of the run"),
+            Column("cash", FLOAT, "quote", "money at the start"),
+            Column("fee", FLOAT, "fraction", "fee a side"),
+            Column("slippage", FLOAT, "fraction", "price paid worse than the market's, a side"),
+            Column("data_fingerprint", TEXT, "sha256", "hash of the candles that the run saw"),
+            Column("candles_version", INT, "", "version of the candles table that the run read"),
+            Column("code_version", TEXT, "", "version of Jarvis and hash of the code that decides a result"),
+            Column("seed", INT, "", "seed of whatever is random; null: nothing is"),
+            Column("manifest", TEXT, "JSON", "all that decides the result; run_id is its hash"),
+            Column("flow_run_id", TEXT, "", "Prefect flow run that wrote it; null: run without Prefect"),
+            Column("created_at", TIME, "UTC", "instant at which the run was recorded"),
+        ),
+    ),
+    Table(
+        name="signals",
+        grain="run, symbol and ts",
+        key=("run_id", "symbol", "ts"),
+        sort=("run_id", "symbol", "ts"),
+        columns=(
+            _RUN,
+            _SYMBOL,
+            Column("ts", TIME, "UTC", "candle at whose close the signal stood"),
+            Column("close", FLOAT, "quote", "close of that candle"),
+            Column("indicators", NUMBERS, "", "the strategy's indicators by name: indicators['fast']"),
+            Column("signal", FLOAT, "fraction", "wanted position as a fraction of equity, -1 to 1; null: no signal"),
+            Column("entry_exit", FLOAT, "fraction", "change of signal: above 0 a buy, below 0 a sell; null: no signal"),
+        ),
+    ),
+    Table(
+        name="orders",
+        grain="event in the life of an order",
+        key=("run_id", "order_id", "event"),
+        sort=("run_id", "symbol", "ts"),
+        durable=True,
+        columns=(
+            _RUN,
+            _SYMBOL,
+            Column("order_id", TEXT, "", "the order, unique in its run"),
+            Column(
+                "event", TEXT, "", "intent, sent, accepted, partially_filled, filled, cancelled, rejected or unknown"
+            ),
+            Column("ts", TIME, "UTC", "instant of the event; in a backtest the candle in which it happened"),
+            Column("decision_ts", TIME, "UTC", "candle whose close decided the order; joins to signals"),
+            Column("side", TEXT, "", "buy or sell"),
+            Column("type", TEXT, "", "market, stop or limit"),
+            Column("amount", FLOAT, "base", "amount ordered"),
+            Column("price", FLOAT, "quote", "limit or stop price; null for a market order"),
+            Column("reason", TEXT, "", "signal, stop_loss, take_profit, trailing_stop, ruin; for a rejected order why"),
+        ),
+    ),
+    Table(
+        name="fills",
+        grain="fill",
+        key=("run_id", "fill_id"),
+        sort=("run_id", "symbol", "ts"),
+        durable=True,
+        columns=(
+            _RUN,
+            _SYMBOL,
+            Column("fill_id", TEXT, "", "the fill, unique in its run"),
+            Column("order_id", TEXT, "", "order that was filled; joins to orders"),
+            Column("trade_id", INT, "count", "round trip that it belongs to, from 1; joins to trades"),
+            Column("ts", TIME, "UTC", "instant of the fill; in a backtest the candle in which it happened"),
+            Column("side", TEXT, "", "buy or sell"),
+            Column("price", FLOAT, "quote", "price paid or received, slippage included"),
+            Column("amount", FLOAT, "base", "amount bought or sold, above 0"),
+            Column("fee", FLOAT, "quote", "fee paid, above or equal 0"),
+            Column("fee_currency", TEXT, "", "currency of the fee; null: the quote currency"),
+            Column("liquidity", TEXT, "", "maker or taker"),
+            Column("reason", TEXT, "", "signal, stop_loss, take_profit, trailing_stop or ruin"),
+        ),
+    ),
+    Table(
+        name="equity",
+        grain="run and ts",
+        key=("run_id", "ts"),
+        sort=("run_id", "ts"),
+        columns=(
+            _RUN,
+            Column("ts", TIME, "UTC", "candle at whose close the account is valued"),
+            Column("cash", FLOAT, "quote", "money"),
+            Column("position", FLOAT, "base", "amount held; below 0 when short"),
+            Column("price", FLOAT, "quote", "price at which the position is valued: the close"),
+            Column("equity", FLOAT, "quote", "cash + position * price"),
+            Column("drawdown", FLOAT, "fraction", "equity / its peak so far - 1; 0 or below"),
+        ),
+    ),
+    Table(
+        name="trades",
+        grain="round trip, from flat to flat",
+        key=("run_id", "trade_id"),
+        sort=("run_id", "symbol", "entry_ts"),
+        columns=(
+            _RUN,
+            _SYMBOL,
+            Column("trade_id", INT, "count", "from 1, by entry"),
+            Column("side", TEXT, "", "long or short"),
+            Column("status", TEXT, "", "closed, or open: marked at the last close"),
+            Column("entry_ts", TIME, "UTC", "candle of the first entry"),
+            Column("exit_ts", TIME, "UTC", "candle of the last exit; null while open"),
+            Column("amount", FLOAT, "base", "amount bought (sold, when short) in all"),
+            Column("entry_price", FLOAT, "quote", "average price of the entries"),
+            Column(
+                "exit_price",
+                FLOAT,
+                "quote",
+                "average price of the exits; what is still open is taken at the last close",
+            ),
+            Column("entry_holding", FLOAT, "quote", "amount * entry_price"),
+            Column("exit_holding", FLOAT, "quote", "amount * exit_price"),
+            Column("fees", FLOAT, "quote", "fees paid on its fills"),
+            Column("profit", FLOAT, "quote", "exits - entries (the other way round when short) - fees"),
+            Column("return", FLOAT, "fraction", "profit / entry_holding"),
+            Column("exit_reason", TEXT, "", "signal, stop_loss, take_profit, trailing_stop or ruin; null while open"),
+            Column("bars_held", INT, "count", "candles from the entry's to the exit's, the entry's not counted"),
+            Column(
+                "worst_excursion", FLOAT, "fraction", "worst unrealised return inside the trade's candles, 0 or below"
+            ),
+            Column(
+                "best_excursion", FLOAT, "fraction", "best unrealised return inside the trade's candles, 0 or above"
+            ),
+            Column("touches_gap", FLAG, "", "whether candles are absent between its decision and its exit"),
+            Column("entry_order_id", TEXT, "", "order of the first entry; joins to orders"),
+            Column("exit_order_id", TEXT, "", "order of the last exit; null while open"),
+        ),
+    ),
+    Table(
+        name="metrics",
+        grain="run and metric",
+        key=("run_id", "metric"),
+        sort=("run_id", "metric"),
+        columns=(
+            _RUN,
+            Column("metric", TEXT, "", "name, such as sharpe_ratio"),
+            Column("value", FLOAT, "unit", "null where it is not defined"),
+            Column("low", FLOAT, "unit", "lower bound of its interval; null where none is computed"),
+            Column("high", FLOAT, "unit", "upper bound of its interval"),
+            Column("unit", TEXT, "", "fraction, ratio, quote, count, days or bars"),
+            Column("note", TEXT, "", "why a value is absent or to be read with care; null otherwise"),
+        ),
+    ),
+)
+
+TABLES: dict[str, Table] = {table.name: table for table in _TABLES}

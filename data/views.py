@@ -1,0 +1,96 @@
+"""DuckDB views over the lake: one a table, as of one version, over an in-memory connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from data.tables import TABLES, TIME, Table
+from data.writer import Lake
+
+_SQL_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.float64(): "DOUBLE",
+    pa.int64(): "BIGINT",
+    pa.bool_(): "BOOLEAN",
+    TIME: "TIMESTAMPTZ",
+    pa.map_(pa.string(), pa.float64()): "MAP(VARCHAR, DOUBLE)",
+}
+
+_WALLS: dict[str, Any] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "python_enable_replacements": False,
+    "allow_persistent_secrets": False,
+    "temp_directory": "",
+}
+
+PORTFOLIO = """
+    SELECT run_id, ts, position,
+        position - lag(position, 1, 0) OVER run AS entry_exit_position,
+        position * price AS portfolio_holdings,
+        cash AS portfolio_cash,
+        equity AS portfolio_total,
+        equity / lag(equity) OVER run - 1 AS portfolio_daily_returns,
+        equity / first_value(equity) OVER run - 1 AS portfolio_cumulative_returns
+    FROM equity
+    WINDOW run AS (PARTITION BY run_id ORDER BY ts)
+"""
+"""The lesson's columns, over the table equity."""
+
+
+def connect(lake: Lake, *, walled: bool = False) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory connection with a view for each table.
+
+    The views show one version of the lake, whatever is written later; connect again to see it. `candles` has the
+    current revisions, `candle_revisions` all of them; what belongs to a run is seen once the run is recorded.
+    `portfolio` has the lesson's columns. Times are UTC.
+
+    With `walled`, for SQL that a person typed: no statement can reach a file, the network or an extension, so nothing
+    in the lake can be changed.
+    """
+    connection = duckdb.connect(":memory:", config=_WALLS if walled else {})
+    connection.execute("SET TimeZone = 'UTC'")
+    # A run is recorded after all that belongs to it: whoever is in this version of `runs` is whole in the others.
+    for name in sorted(TABLES, key=lambda name: name != "runs"):
+        _create_view(connection, TABLES[name], lake.table(name), walled=walled)
+    connection.execute(f"CREATE VIEW portfolio AS {PORTFOLIO}")
+    if walled:
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _create_view(
+    connection: duckdb.DuckDBPyConnection, declared: Table, delta: DeltaTable | None, *, walled: bool
+) -> None:
+    rows = empty(declared)
+    if delta is not None and walled:
+        connection.register(f"{declared.name}_files", delta.to_pyarrow_dataset())
+        rows = f"SELECT * FROM {declared.name}_files UNION ALL BY NAME ({rows})"
+    elif delta is not None:
+        files = delta.file_uris()
+        rows = f"{scan(declared, files)} UNION ALL BY NAME ({rows})" if files else rows
+    columns = ", ".join(f'"{name}"' for name in declared.schema.names)
+    if declared.name == "candles":
+        connection.execute(f"CREATE VIEW candle_revisions AS SELECT {columns} FROM ({rows})")
+        rows = "SELECT * FROM candle_revisions WHERE superseded_at IS NULL"
+    recorded = " WHERE run_id IN (SELECT run_id FROM runs)" if declared.of_a_run else ""
+    connection.execute(f"CREATE VIEW {declared.name} AS SELECT {columns} FROM ({rows}){recorded}")
+
+
+def scan(declared: Table, files: list[str]) -> str:
+    """Return a SELECT over Parquet files of a table, which may have been written before a column was added."""
+    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    hive = ", hive_partitioning = true, hive_types_autocast = false" if declared.partition else ""
+    return f"SELECT * FROM read_parquet([{listed}], union_by_name = true{hive})"
+
+
+def empty(declared: Table) -> str:
+    """Return a SELECT of no rows with the table's columns and types."""
+    columns = ", ".join(f'NULL::{_SQL_TYPES[field.type]} AS "{field.name}"' for field in declared.schema)
+    return f"SELECT {columns} WHERE false"

@@ -1,0 +1,1 @@
+"""How the stages are chained, and when."""
