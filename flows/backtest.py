@@ -1,0 +1,150 @@
+"""The backtest flow: candles, signals, fills, metrics, one after the other, into the lake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+from prefect import flow
+from tasks.fetch import fetch_data
+from tasks.signal import Strategy, generate_signals
+from tasks.signal.registry import code_hash, create
+
+from data.candles import fingerprint
+from data.markets import Market, read_market
+from data.quality import gaps_after
+from data.runs import canonical, code_version, library_versions, record_run, run_id
+from data.signals import signals_table
+from data.writer import Lake
+from flows.parameters import DEFAULT_FEE, BacktestParameters
+from flows.report import flow_run_id, publish_report
+from tasks.backtest import Simulation, execute_backtest
+from tasks.evaluate import evaluate_metrics
+from tasks.trade import initialize
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """A finished backtest: its manifest, and the rows that are in the lake under its `run_id`."""
+
+    run_id: str
+    manifest: dict[str, Any]
+    metrics: pd.DataFrame
+    simulation: Simulation
+
+
+@flow(name="backtest", flow_run_name="{parameters.strategy} on {parameters.symbol} {parameters.timeframe}")
+def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:  # noqa: B008 - it is frozen
+    """Backtest a strategy on a series of candles, and record the run in the lake.
+
+    The same parameters on the same candles with the same code are the same run: it is recorded once.
+    """
+    lake = Lake.open()
+    strategy = create(parameters.strategy, parameters.params)
+    account = initialize(parameters.cash)
+    candles = fetch_data(
+        lake,
+        parameters.exchange,
+        parameters.symbol,
+        parameters.timeframe,
+        parameters.start,
+        parameters.end,
+        file=parameters.file,
+        calendar=parameters.calendar,
+    )
+    market = read_market(lake, parameters.exchange, parameters.symbol)
+    manifest = describe(parameters, strategy, market, candles)
+    signals = generate_signals(candles, strategy)
+    simulation = execute_backtest(
+        candles,
+        signals,
+        symbol=parameters.symbol,
+        cash=account.cash,
+        gaps=gaps_after(lake, parameters.exchange, parameters.symbol, parameters.timeframe, candles.index),
+        **manifest["costs"],
+        **manifest["sizing"],
+        **manifest["stops"],
+    )
+    metrics = evaluate_metrics(
+        simulation.equity,
+        simulation.trades,
+        simulation.fills,
+        candles,
+        cash=account.cash,
+        timeframe=parameters.timeframe,
+        calendar=market.calendar,
+    )
+    result = Backtest(run_id(manifest), manifest, metrics, simulation)
+    record_run(
+        lake,
+        _run_row(result, lake),
+        {
+            "signals": signals_table(signals, parameters.symbol),
+            "orders": simulation.orders,
+            "fills": simulation.fills,
+            "equity": simulation.equity,
+            "trades": simulation.trades,
+            "metrics": metrics,
+        },
+    )
+    publish_report(result.run_id, manifest, metrics, simulation.trades)
+    return result
+
+
+def describe(
+    parameters: BacktestParameters, strategy: Strategy, market: Market, candles: pd.DataFrame
+) -> dict[str, Any]:
+    """Return the manifest: all that decides the result, and nothing else."""
+    fee = parameters.fee if parameters.fee is not None else market.taker
+    return {
+        "kind": "backtest",
+        "exchange": parameters.exchange,
+        "symbol": parameters.symbol,
+        "timeframe": parameters.timeframe,
+        "start": candles.index[0].isoformat(),
+        "end": candles.index[-1].isoformat(),
+        "candles": len(candles),
+        "data_fingerprint": fingerprint(candles),
+        "strategy": strategy.name,
+        "strategy_code": code_hash(strategy),
+        "parameters": strategy.model_dump(mode="json"),
+        "cash": parameters.cash,
+        "costs": {"fee": DEFAULT_FEE if fee is None else fee, "slippage": parameters.slippage},
+        "sizing": {
+            "fraction": parameters.fraction,
+            "amount": parameters.amount,
+            "amount_step": market.amount_step,
+            "min_amount": market.min_amount,
+            "min_cost": market.min_cost,
+        },
+        "stops": {
+            "stop_loss": parameters.stop_loss,
+            "take_profit": parameters.take_profit,
+            "trailing_stop": parameters.trailing_stop,
+        },
+        "calendar": market.calendar,
+        "code_version": code_version(),
+        "libraries": library_versions(),
+        "seed": None,
+    }
+
+
+def _run_row(result: Backtest, lake: Lake) -> dict[str, Any]:
+    manifest = result.manifest
+    copied = ("kind", "exchange", "symbol", "timeframe", "strategy", "candles", "cash", "data_fingerprint")
+    return {
+        "run_id": result.run_id,
+        **{name: manifest[name] for name in copied},
+        "parameters": canonical(manifest["parameters"]),
+        "start_ts": pd.Timestamp(manifest["start"]),
+        "end_ts": pd.Timestamp(manifest["end"]),
+        **manifest["costs"],
+        "candles_version": lake.version("candles"),
+        "code_version": manifest["code_version"],
+        "seed": manifest["seed"],
+        "manifest": canonical(manifest),
+        "flow_run_id": flow_run_id(),
+        "created_at": datetime.now(UTC),
+    }

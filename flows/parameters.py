@@ -1,0 +1,95 @@
+"""The parameters of the flows: the same model for the command line, the Prefect form and Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from data.errors import BadInput, unknown
+from data.timeframe import parse_timeframe
+
+M = TypeVar("M", bound=BaseModel)
+
+DEFAULT_FEE = 0.004
+"""Kraken's taker fee in its lowest tier: what is assumed of a market whose fee is unknown."""
+
+
+def _as_utc(instant: datetime) -> datetime:
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def _timeframe(text: str) -> str:
+    try:
+        parse_timeframe(text)
+    except BadInput as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Instant = Annotated[datetime, AfterValidator(_as_utc)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Series(BaseModel):
+    """A series of candles, and where it comes from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    exchange: str = Field(
+        "sample", min_length=1, description="sample, an exchange of ccxt, or a name for a file's data."
+    )
+    symbol: str = Field("AAPL", min_length=1, description="Market, such as BTC/USD; the sample has AAPL.")
+    timeframe: Annotated[str, AfterValidator(_timeframe)] = Field("1d", description="Length of a candle: 1m, 1h, 1d.")
+    start: Instant | None = Field(None, description="First instant (UTC); empty: all there is.")
+    end: Instant | None = Field(None, description="Instant before which the series ends (UTC); empty: all there is.")
+    file: str | None = Field(None, description="CSV, Parquet or ZIP file to import the candles from.")
+    calendar: str | None = Field(None, description="24/7, or a stock exchange such as XNYS; empty: told by the source.")
+
+    @model_validator(mode="after")
+    def _start_before_end(self) -> Self:
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError(f"start {self.start:%Y-%m-%d %H:%M} is not before end {self.end:%Y-%m-%d %H:%M}")
+        return self
+
+
+class BacktestParameters(Series):
+    """All that decides a backtest."""
+
+    strategy: str = Field("sma_crossover", description="Name of a strategy, or path/to/file.py:Class.")
+    params: dict[str, float | int | bool | str] = Field(
+        default_factory=dict, description='Parameters of the strategy: {"fast": 50, "slow": 100}.'
+    )
+    cash: float = Field(100_000.0, gt=0, allow_inf_nan=False, description="Money at the start.")
+    fraction: float = Field(1.0, gt=0, le=1, description="Share of the equity that a full signal puts in.")
+    amount: float | None = Field(None, gt=0, description="Fixed amount of a full signal, instead of the fraction.")
+    fee: float | None = Field(None, ge=0, lt=1, description="Fee a side as a fraction; empty: the market's taker fee.")
+    slippage: float = Field(0.0005, ge=0, lt=1, description="Price paid worse than the market's, as a fraction.")
+    stop_loss: Share | None = Field(None, description="Leave when the price is this fraction against the entry.")
+    take_profit: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Leave when the price is this fraction in favour of the entry."
+    )
+    trailing_stop: Share | None = Field(None, description="Leave when the price is this fraction off its best.")
+
+
+class CollectParameters(Series):
+    """What to bring into the lake."""
+
+
+def parse(model: type[M], values: Mapping[str, Any]) -> M:
+    """Build parameters from what a person gave.
+
+    Raises BadInput in one line, naming the first field that cannot be used, and the nearest one for a misspelt name.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise unknown("parameter", name, model.model_fields) from None
+        what = first["msg"].removeprefix("Value error, ")
+        given = "" if first["type"] == "value_error" else f" (given: {first['input']!r})"
+        raise BadInput(f"{name}: {what}{given}" if name else what) from None

@@ -1,0 +1,75 @@
+"""What a run shows of itself in the Prefect UI: a report, tables, tags."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+
+from data.settings import settings
+from tasks.evaluate import portfolio_table, trade_table
+
+_ROWS_SHOWN = 200
+"""A table artifact is stored whole in Prefect's database; the lake has all the rows."""
+
+
+def flow_run_id() -> str | None:
+    """Return the id of the Prefect flow run under way; None when there is none."""
+    context = FlowRunContext.get()
+    return str(context.flow_run.id) if context is not None and context.flow_run is not None else None
+
+
+def publish_report(run_id: str, manifest: dict[str, Any], metrics: pd.DataFrame, trades: pd.DataFrame) -> None:
+    """Attach a Markdown report, the portfolio table, the trade table and tags to the flow run; without one, nothing."""
+    flow_run = flow_run_id()
+    if flow_run is None:
+        return
+    _tag(flow_run, [manifest["kind"], manifest["strategy"], manifest["symbol"], manifest["timeframe"]])
+    portfolio = portfolio_table(metrics)
+    create_markdown_artifact(_markdown(run_id, manifest, portfolio), key="report", description=f"Run {run_id}")
+    create_table_artifact(_cells(portfolio), key="portfolio", description=f"Portfolio table of run {run_id}")
+    create_table_artifact(
+        _cells(trade_table(trades).tail(_ROWS_SHOWN)),
+        key="trades",
+        description=f"Trade table of run {run_id}: the last {min(len(trades), _ROWS_SHOWN)} of {len(trades)} trades",
+    )
+
+
+def dashboard_address(run_id: str) -> str:
+    """Return the address of a run's page in the dashboard that `jarvis up` starts."""
+    return f"http://127.0.0.1:{settings().dashboard_port}/trading?page=backtest&run={run_id}"
+
+
+def _tag(flow_run: str, tags: list[str]) -> None:
+    with get_client(sync_client=True) as client:
+        present = client.read_flow_run(UUID(flow_run)).tags
+        client.update_flow_run(UUID(flow_run), tags=[*present, *(tag for tag in tags if tag not in present)])
+
+
+def _markdown(run_id: str, manifest: dict[str, Any], portfolio: pd.DataFrame) -> str:
+    parameters = ", ".join(f"{name} {value}" for name, value in manifest["parameters"].items()) or "none"
+    costs = manifest["costs"]
+    rows = "\n".join(f"| {name} | {value} |" for name, value in portfolio.itertuples(index=False))
+    return f"""# {manifest["strategy"]} on {manifest["symbol"]} {manifest["timeframe"]}
+
+Run [`{run_id}`]({dashboard_address(run_id)}): {manifest["candles"]:,} candles of {manifest["exchange"]},
+{manifest["start"][:16]} to {manifest["end"][:16]} UTC. Parameters: {parameters}.
+Fee {costs["fee"]:.2%} and slippage {costs["slippage"]:.2%} a side, cash {manifest["cash"]:,.0f}.
+
+| | |
+|---|---|
+{rows}
+"""
+
+
+def _cells(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as Prefect shows them: text and numbers, no times and no NaN."""
+    text = table.astype(object).where(table.notna(), "")
+    return [
+        {str(name): value if isinstance(value, int | float) else str(value) for name, value in row.items()}
+        for row in text.to_dict("records")
+    ]

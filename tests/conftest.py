@@ -1,0 +1,45 @@
+"""What all tests share: a lake of their own, the folder of real market data, a Prefect server for flows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data.settings import CHECKOUT
+from data.writer import Lake
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("JARVIS_") and name != "JARVIS_MARKET_DATA"]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """An empty lake, which is the settings' lake too."""
+    monkeypatch.setenv("JARVIS_LAKE", str(tmp_path / "lake"))
+    return Lake.open()
+
+
+@pytest.fixture(scope="session")
+def market_data() -> Path:
+    """The folder of real candles; skips the test where it is absent."""
+    folder = Path(os.environ.get("JARVIS_MARKET_DATA", CHECKOUT.parent / "shared" / "market-data"))
+    if not (folder / "kraken_BTC-USD_1h_2021.csv").exists():
+        pytest.skip("needs the folder of real market data: set JARVIS_MARKET_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prefect_api() -> Iterator[None]:
+    """A Prefect API of the tests' own, with a database that goes away."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    quick = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False}
+    with prefect_test_harness(server_startup_timeout=120), temporary_settings(quick):
+        yield
