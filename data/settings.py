@@ -18,6 +18,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="JARVIS_", env_file=CHECKOUT / ".env", extra="ignore", frozen=True)
 
     lake: Path = Field(Path("data/lake"), description="Folder of the lake; a relative one lies in the checkout.")
+    state: Path = Field(
+        Path("data/prefect"), description="Folder of the Prefect server's database and of the logs of `jarvis up`."
+    )
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server that `jarvis up` starts.")
     dashboard_port: int = Field(5006, ge=1, le=65535, description="Port of the dashboard that `jarvis up` starts.")
     exchange_urls: dict[str, str] = Field(
@@ -25,10 +28,10 @@ class Settings(BaseSettings):
         description='Addresses to reach exchanges at instead of their own, as JSON: {"kraken": "http://127.0.0.1:8080"}.',
     )
 
-    @field_validator("lake")
+    @field_validator("lake", "state")
     @classmethod
-    def _in_checkout(cls, lake: Path) -> Path:
-        return lake if lake.is_absolute() else CHECKOUT / lake
+    def _in_checkout(cls, folder: Path) -> Path:
+        return folder if folder.is_absolute() else CHECKOUT / folder
 
 
 def settings() -> Settings:

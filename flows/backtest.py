@@ -8,9 +8,6 @@ from typing import Any
 
 import pandas as pd
 from prefect import flow
-from tasks.fetch import fetch_data
-from tasks.signal import Strategy, generate_signals
-from tasks.signal.registry import code_hash, create
 
 from data.candles import fingerprint
 from data.markets import Market, read_market
@@ -22,6 +19,9 @@ from flows.parameters import DEFAULT_FEE, BacktestParameters
 from flows.report import flow_run_id, publish_report
 from tasks.backtest import Simulation, execute_backtest
 from tasks.evaluate import evaluate_metrics
+from tasks.fetch import fetch_data
+from tasks.signal import Strategy, generate_signals
+from tasks.signal.registry import code_hash, create
 from tasks.trade import initialize
 
 

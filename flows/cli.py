@@ -96,11 +96,10 @@ def collect(
     jarvis collect --exchange kraken --symbol BTC/USD --timeframe 1h
     jarvis collect --file XBTUSD_60.csv --exchange kraken --symbol BTC/USD --timeframe 1h
     """
-    from tasks.fetch import collect_series
-
     from data.writer import Lake
     from flows import output
     from flows.parameters import CollectParameters, parse
+    from tasks.fetch import collect_series
 
     values = {name: value for name, value in locals().items() if name in CollectParameters.model_fields}
     parameters = parse(CollectParameters, values)
@@ -134,9 +133,8 @@ def strategies(context: typer.Context, as_json: Json = False) -> None:
     """List the strategies and their parameters."""
     if context.invoked_subcommand is not None:
         return
-    from tasks.signal.registry import strategies as all_strategies
-
     from flows import output
+    from tasks.signal.registry import strategies as all_strategies
 
     output.strategies(all_strategies(), as_json=as_json)
 
@@ -148,10 +146,9 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Prove that a strategy does not look ahead and that its warm-up suffices; exit 1 when it does or is not enough."""
+    from flows import output
     from tasks.signal.check import check as check_strategy
     from tasks.signal.registry import create
-
-    from flows import output
 
     report = check_strategy(create(name, _pairs(param or [])))
     output.check_report(report, as_json=as_json)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 from prefect import flow
-from tasks.fetch import fetch_data
 
 from data.writer import Lake
 from flows.parameters import CollectParameters
+from tasks.fetch import fetch_data
 
 
 @flow(name="collect", flow_run_name="{parameters.exchange} {parameters.symbol} {parameters.timeframe}")

@@ -20,12 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from tasks.fetch.collect import Collected
-    from tasks.signal.check import Report
-
     from flows.backtest import Backtest
     from flows.doctor import Finding
+    from tasks.fetch.collect import Collected
     from tasks.signal import Strategy
+    from tasks.signal.check import Report
 
 _TRADES_SHOWN = 20
 

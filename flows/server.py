@@ -18,7 +18,6 @@ from data.errors import BadInput
 from data.settings import CHECKOUT, settings
 
 ENV_FILE = CHECKOUT / ".env"
-DATABASE = CHECKOUT / "data" / "prefect" / "prefect.db"
 
 
 def api_url() -> str:
@@ -83,9 +82,10 @@ def start_command() -> tuple[list[str], dict[str, str]]:
         raise BadInput(f"no Prefect server answers at {url}: start it there, or unset PREFECT_API_URL")
     port = url.port or 4200
     origin = f"http://{url.host}:{port}"
-    DATABASE.parent.mkdir(parents=True, exist_ok=True)
+    database = settings().state / "prefect.db"
+    database.parent.mkdir(parents=True, exist_ok=True)
     closed = {
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{DATABASE}",
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
         "PREFECT_SERVER_API_AUTH_STRING": os.environ["PREFECT_API_AUTH_STRING"],
         "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": origin,

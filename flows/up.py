@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Self
 
@@ -18,12 +19,11 @@ import httpx
 
 from data.errors import JarvisError
 from data.settings import CHECKOUT, settings
-from flows.server import admits, answers, api_url, ensure_password, start_command
+from flows.server import admits, answers, api_url, ensure_password, load_environment, start_command
 
 _SERVER_SECONDS = 180
 _DASHBOARD_SECONDS = 120
 _GRACE_SECONDS = 10
-LOGS = CHECKOUT / "data" / "prefect"
 
 
 @dataclass
@@ -35,8 +35,9 @@ class Processes:
 
     def start(self, name: str, command: list[str], environment: Mapping[str, str] | None = None) -> None:
         """Start a command in a process group of its own, so that Ctrl-C reaches it through us alone."""
-        LOGS.mkdir(parents=True, exist_ok=True)
-        log = (LOGS / f"{name}.log").open("wb")
+        path = _log(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = path.open("wb")
         self._logs.append(log)
         self.running[name] = subprocess.Popen(  # noqa: S603
             command,
@@ -54,14 +55,14 @@ class Processes:
         while not ready():
             self.check()
             if time.monotonic() > deadline:
-                raise JarvisError(f"{name} was not ready after {seconds:.0f} s: see {LOGS / name}.log")
+                raise JarvisError(f"{name} was not ready after {seconds:.0f} s: see {_log(name)}")
             time.sleep(0.2)
 
     def check(self) -> None:
         """Raise JarvisError when one of the processes has ended."""
         for name, process in self.running.items():
             if process.poll() is not None:
-                raise JarvisError(f"{name} ended with exit code {process.returncode}: see {LOGS / name}.log")
+                raise JarvisError(f"{name} ended with exit code {process.returncode}: see {_log(name)}")
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +85,8 @@ class Processes:
 def up(say: Callable[[str], None]) -> None:
     """Start what is not there yet, backtest the sample, print the addresses, and wait for Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
+    load_environment()
+    os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "3")  # seconds until a run asked for in the UI is seen
     with Processes() as processes:
         say("Starting ... the first time takes a minute.")
         _prefect(processes, say)
@@ -132,6 +135,10 @@ def listens(port: int) -> bool:
         return httpx.get(f"http://127.0.0.1:{port}/liveness", timeout=2).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
+
+
+def _log(name: str) -> Path:
+    return settings().state / f"{name}.log"
 
 
 def _prefect(processes: Processes, say: Callable[[str], None]) -> None:

@@ -1,0 +1,202 @@
+"""The command line, as a user calls it: a process, its output, its exit code."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data.writer import Lake
+
+JARVIS = Path(sys.executable).parent / "jarvis"
+
+
+def jarvis(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_API")}
+    return subprocess.run(
+        [JARVIS, *arguments],
+        env={
+            **environment,
+            "PREFECT_API_URL": "",
+            "COLUMNS": "200",
+            "PYTHONWARNINGS": "error::DeprecationWarning:data",
+        },
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with one backtest in it."""
+    folder = tmp_path_factory.mktemp("cli") / "lake"
+    done = subprocess.run(
+        [JARVIS, "backtest"],
+        env={**os.environ, "JARVIS_LAKE": str(folder), "PREFECT_API_URL": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def there(filled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("JARVIS_LAKE", str(filled))
+    return filled
+
+
+def test_help_names_every_command_and_the_exit_codes() -> None:
+    done = jarvis("--help")
+    assert done.returncode == 0
+    for word in (
+        "up",
+        "backtest",
+        "collect",
+        "sql",
+        "strategies",
+        "doctor",
+        "Exit codes: 0 done, 1 failed, 2 bad input",
+    ):
+        assert word in done.stdout
+
+
+def test_backtest_prints_both_tables_of_the_lesson_and_the_run(lake: Lake) -> None:
+    done = jarvis(
+        "backtest", "--param", "fast=20", "--param", "slow=60", "--start", "2020-01-01", "--end", "2023-01-01"
+    )
+    assert done.returncode == 0, done.stderr
+    for word in ("Annual Return", "Sharpe Ratio", "Entry Share Price", "Profit/Loss", "run "):
+        assert word in done.stdout
+
+
+def test_sql_answers_as_a_table_csv_and_json(there: Path) -> None:
+    query = "select side, count(*) as n, round(sum(profit), 2) as profit from trades group by side"
+    table = jarvis("sql", query)
+    assert table.returncode == 0, table.stderr
+    assert "long" in table.stdout
+    rows = json.loads(jarvis("sql", query, "--json").stdout)
+    assert [(row["side"]) for row in rows] == ["long"]
+    written = list(csv.DictReader(io.StringIO(jarvis("sql", query, "--format", "csv").stdout)))
+    assert [(row["side"], int(row["n"]), float(row["profit"])) for row in written] == [
+        (row["side"], row["n"], row["profit"]) for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["backtest", "--strategy", "macdd"], "did you mean 'macd'"),
+        (["backtest", "--param", "fast"], "write name=value"),
+        (["backtest", "--param", "fast=fifty"], "fast"),
+        (["backtest", "--param", "fast=0"], "fast"),
+        (["backtest", "--param", "fast=100", "--param", "slow=50"], "fast"),
+        (["backtest", "--cash", "0"], "cash"),
+        (["backtest", "--cash", "nan"], "cash"),
+        (["backtest", "--fee", "-1"], "fee"),
+        (["backtest", "--slippage", "1"], "slippage"),
+        (["backtest", "--stop-loss", "1.5"], "stop_loss"),
+        (["backtest", "--timeframe", "1x"], "unknown timeframe '1x'"),
+        (["backtest", "--start", "yesterday"], "start"),
+        (["backtest", "--start", "2021-01-01", "--end", "2020-01-01"], "is not before"),
+        (["backtest", "--symbol", "MSFT"], "AAPL"),
+        (["backtest", "--exchange", "kraaken", "--symbol", "BTC/USD"], "kraken"),
+        (["backtest", "--strategy", "no_such_file.py"], "no_such_file.py"),
+        (["collect", "--file", "no_such_file.csv", "--symbol", "X"], "no_such_file.csv"),
+        (["sql", "select * from tradess"], "tradess"),
+        (["sql", "drop view trades"], "read-only"),
+        (["sql", "select 1; select 2"], "write one SELECT"),
+        (["sql", "select * from read_csv('/etc/passwd')"], "/etc/passwd"),
+        (["sql", "select 1", "--format", "xml"], "table, csv, json"),
+        (["strategies", "check", "nothing"], "unknown strategy 'nothing'"),
+        (["backtest", "--no-such-option"], "No such option"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(lake: Lake, arguments: list[str], words: str) -> None:
+    done = jarvis(*arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    if "No such option" not in words:  # typer frames its own
+        assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+    assert lake.version("runs") == -1
+
+
+def test_a_strategy_that_raises_is_one_line_and_exit_code_1(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(
+        "from tasks.signal import Strategy\n"
+        "class Broken(Strategy):\n"
+        "    @property\n"
+        "    def warmup(self):\n"
+        "        return 0\n"
+        "    def generate(self, candles):\n"
+        "        return candles.no_such_column\n"
+    )
+    done = jarvis("backtest", "--strategy", "broken.py", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "broken.py" in done.stderr
+    assert "no_such_column" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert lake.version("runs") == -1
+
+
+def test_a_setting_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JARVIS_DASHBOARD_PORT", "ninety")
+    done = jarvis("backtest")
+    assert done.returncode == 2
+    assert "JARVIS_DASHBOARD_PORT" in done.stderr
+
+
+def test_strategies_are_listed_with_their_parameters() -> None:
+    known = json.loads(jarvis("strategies", "--json").stdout)
+    assert {
+        "sma_crossover",
+        "ema_crossover",
+        "rsi_mean_reversion",
+        "bollinger_bands",
+        "macd",
+        "donchian_breakout",
+        "volatility_targeted_momentum",
+        "buy_and_hold",
+    } <= set(known)
+    assert known["sma_crossover"]["properties"]["fast"]["default"] == 50
+    assert "sma_crossover" in jarvis("strategies").stdout
+
+
+def test_check_passes_an_honest_strategy_and_fails_one_that_looks_ahead(tmp_path: Path) -> None:
+    assert jarvis("strategies", "check", "sma_crossover").returncode == 0
+    (tmp_path / "oracle.py").write_text(
+        "from tasks.signal import Strategy\n"
+        "class Oracle(Strategy):\n"
+        "    @property\n"
+        "    def warmup(self):\n"
+        "        return 0\n"
+        "    def generate(self, candles):\n"
+        "        rises = candles.close.shift(-1) > candles.close\n"
+        "        return rises.astype(float).to_frame('target')\n"
+    )
+    done = jarvis("strategies", "check", "oracle.py", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert {finding["kind"] for finding in json.loads(done.stdout)["findings"]} == {"lookahead"}
+
+
+def test_the_doctor_is_content_and_names_a_lake_that_cannot_be_written(
+    there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = jarvis("doctor", "--json")
+    assert done.returncode == 0, done.stdout
+    assert {"Python", "packages", "lake", "table runs"} <= {finding["what"] for finding in json.loads(done.stdout)}
+    monkeypatch.setenv("JARVIS_LAKE", "/proc/no/lake")
+    done = jarvis("doctor", "--json")
+    assert done.returncode == 1
+    assert not next(finding for finding in json.loads(done.stdout) if finding["what"] == "lake")["ok"]
