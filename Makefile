@@ -7,7 +7,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check format bench pictures lock clean
+.PHONY: help run test test-slow check format bench pictures docs lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
@@ -32,6 +32,9 @@ bench: .venv/development  ## Measure the speed against peers
 
 pictures: .venv/chromium  ## Take the pictures of the dashboard that the README shows
 	@$(BIN)/python docs/pictures.py
+
+docs: .venv/development  ## Write the pages that are made from the code: docs/lake.md, docs/metrics.md
+	@$(BIN)/python -m data.handbook && $(BIN)/python -m tasks.evaluate.handbook
 
 lock: .venv/development  ## Resolve the dependencies anew into the two lock files
 	@options="--universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet --upgrade"; \

@@ -51,8 +51,6 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
         parameters.timeframe,
         parameters.start,
         parameters.end,
-        file=parameters.file,
-        calendar=parameters.calendar,
     )
     market = read_market(lake, parameters.exchange, parameters.symbol)
     manifest = describe(parameters, strategy, market, candles)
@@ -62,7 +60,7 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
         signals,
         symbol=parameters.symbol,
         cash=account.cash,
-        gaps=gaps_after(lake, parameters.exchange, parameters.symbol, parameters.timeframe, candles.index),
+        gap_after=gaps_after(lake, parameters.exchange, parameters.symbol, parameters.timeframe, candles.index),
         **manifest["costs"],
         **manifest["sizing"],
         **manifest["stops"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,8 +28,6 @@ Symbol = Annotated[str, typer.Option(help="Market, such as BTC/USD; the sample h
 Timeframe = Annotated[str, typer.Option(help="Length of a candle: 1m, 1h, 1d ...")]
 Start = Annotated[str | None, typer.Option(help="First day or instant, UTC: 2020-01-31, 2020-01-31T12:00.")]
 End = Annotated[str | None, typer.Option(help="Day or instant before which it ends, UTC.")]
-File = Annotated[str | None, typer.Option(help="CSV, Parquet or ZIP file to import the candles from.")]
-Calendar = Annotated[str | None, typer.Option(help="24/7, or a stock exchange's calendar such as XNYS.")]
 
 
 @app.command()
@@ -56,8 +55,6 @@ def backtest(
     stop_loss: Annotated[float | None, typer.Option(help="Leave at this fraction against the entry.")] = None,
     take_profit: Annotated[float | None, typer.Option(help="Leave at this fraction in favour of the entry.")] = None,
     trailing_stop: Annotated[float | None, typer.Option(help="Leave at this fraction off the best price.")] = None,
-    file: File = None,
-    calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
     """Backtest a strategy and print the portfolio table, the trade table and the run's id.
@@ -82,19 +79,21 @@ def backtest(
 
 @app.command()
 def collect(
-    exchange: Exchange = "sample",
-    symbol: Symbol = "AAPL",
-    timeframe: Timeframe = "1d",
+    exchange: Annotated[str | None, typer.Option(help="Exchange of ccxt, or a file's name of yours.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Market, such as BTC/USD.")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="Length of a candle: 1m, 1h, 1d ...")] = None,
     start: Start = None,
     end: End = None,
-    file: File = None,
-    calendar: Calendar = None,
+    file: Annotated[Path | None, typer.Option(help="CSV, Parquet or ZIP file to import the candles from.")] = None,
+    calendar: Annotated[str | None, typer.Option(help="When a file's market trades: 24/7, 24/5, XNYS ...")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Ask for all of it: fills gaps, finds revisions.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring candles into the lake: from an exchange what is new, from a file all that is in it.
+    """Bring candles into the lake: from an exchange what the lake lacks, from a file all that is in it.
 
     jarvis collect --exchange kraken --symbol BTC/USD --timeframe 1h
-    jarvis collect --file XBTUSD_60.csv --exchange kraken --symbol BTC/USD --timeframe 1h
+
+    jarvis collect --file XBTUSD_60.csv --exchange kraken
     """
     from data.writer import Lake
     from flows import output
@@ -103,9 +102,9 @@ def collect(
 
     values = {name: value for name, value in locals().items() if name in CollectParameters.model_fields}
     parameters = parse(CollectParameters, values)
-    with output.progress(f"{parameters.exchange} {parameters.symbol} {parameters.timeframe}", quiet=as_json) as report:
-        collected = collect_series(Lake.open(), **parameters.model_dump(), progress=report)
-    output.collected(collected, as_json=as_json)
+    with output.progress(str(file or symbol), quiet=as_json) as report:
+        done = collect_series(Lake.open(), **dict(parameters), progress=report)
+    output.collected(done, as_json=as_json)
 
 
 @app.command()

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import pandas as pd
 from prefect import flow
 
 from data.writer import Lake
 from flows.parameters import CollectParameters
-from tasks.fetch import fetch_data
+from flows.report import publish_facts
+from tasks.fetch import Collected, collect_series
+
+_SAMPLE = CollectParameters(exchange="sample", symbol="AAPL", timeframe="1d")
 
 
-@flow(name="collect", flow_run_name="{parameters.exchange} {parameters.symbol} {parameters.timeframe}")
-def collect(parameters: CollectParameters = CollectParameters()) -> pd.DataFrame:  # noqa: B008 - it is frozen
-    """Bring what is new of a series into the lake and return its candles."""
-    candles: pd.DataFrame = fetch_data(
-        Lake.open(),
-        parameters.exchange,
-        parameters.symbol,
-        parameters.timeframe,
-        parameters.start,
-        parameters.end,
-        file=parameters.file,
-        calendar=parameters.calendar,
-    )
-    return candles
+@flow(name="collect")
+def collect(parameters: CollectParameters = _SAMPLE) -> Collected:
+    """Bring candles into the lake: from an exchange what the lake lacks, from a file all that is in it."""
+    collected: Collected = collect_series(Lake.open(), **dict(parameters))
+    publish_facts(collected.series, collected.facts)
+    return collected

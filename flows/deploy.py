@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from prefect import serve
-from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
+from prefect.schedules import Cron
 
 from flows.backtest import backtest
 from flows.collect import collect
-from flows.parameters import BacktestParameters, CollectParameters
+from flows.parameters import BacktestParameters
 from flows.upkeep import upkeep
 
-NIGHTLY = CronSchedule(cron="17 3 * * *", timezone="UTC")
+NIGHTLY = Cron("17 3 * * *", timezone="UTC")
 
 
 def deployments() -> list[RunnerDeployment]:
     """Return what `jarvis up` and `jarvis serve` serve: backtest/backtest, collect/collect and upkeep/upkeep."""
-    defaults = {"parameters": BacktestParameters().model_dump(mode="json")}
-    return [
-        backtest.to_deployment("backtest", parameters=defaults, tags=["backtest"]),
-        collect.to_deployment("collect", parameters={"parameters": CollectParameters().model_dump(mode="json")}),
+    sample = {"parameters": BacktestParameters().model_dump(mode="json")}
+    served = (
+        backtest.to_deployment("backtest", parameters=sample),
+        collect.to_deployment("collect"),
         upkeep.to_deployment("upkeep", schedule=NIGHTLY, concurrency_limit=1),
-    ]
+    )
+    return [cast("RunnerDeployment", deployment) for deployment in served]
 
 
 def serve_deployments() -> None:

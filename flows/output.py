@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -26,7 +28,11 @@ if TYPE_CHECKING:
     from tasks.signal import Strategy
     from tasks.signal.check import Report
 
+_UNBOUNDED = 10_000
 _TRADES_SHOWN = 20
+_FACTS_SHOWN = 20
+_DROPPABLE = ("Entry Portfolio Holding", "Exit Portfolio Holding", "Fees", "Side")
+"""Columns of the trade table that a narrow terminal does without."""
 
 
 def backtest_json(result: Backtest) -> None:
@@ -50,27 +56,33 @@ def backtest_tables(result: Backtest) -> None:
 
     manifest = result.manifest
     parameters = " ".join(f"{name}={value}" for name, value in manifest["parameters"].items())
-    title = f"{manifest['strategy']} {parameters} on {manifest['symbol']} {manifest['timeframe']}"
-    console = Console()
-    _print(console, portfolio_table(result.metrics).itertuples(index=False), [title, ""])
+    console = _console()
+    console.print(f"[bold]{escape(manifest['strategy'])}[/bold] {escape(parameters)}", highlight=False)
+    series = f"{manifest['exchange']} {manifest['symbol']} {manifest['timeframe']}"
+    reach = f"{manifest['start'][:10]} to {manifest['end'][:10]}"
+    console.print(f"{series}, {manifest['candles']:,} candles, {reach}", highlight=False, markup=False)
+    _print(console, portfolio_table(result.metrics))
     trades = trade_table(result.simulation.trades)
-    _print(console, trades.tail(_TRADES_SHOWN).itertuples(index=False), list(trades.columns))
+    _print(console, trades.tail(_TRADES_SHOWN), droppable=_DROPPABLE)
     if len(trades) > _TRADES_SHOWN:
-        console.print(f"the last {_TRADES_SHOWN} of {len(trades)} trades")
+        console.print(f"the last {_TRADES_SHOWN} of {len(trades)} trades: jarvis sql has all of them", highlight=False)
     console.print(f"run {result.run_id}", highlight=False)
 
 
 def collected(done: Collected, *, as_json: bool) -> None:
-    """Print what a collect brought."""
+    """Print what a collect brought, and the facts that it found."""
     if as_json:
-        _dump(asdict(done))
+        facts = [fact._asdict() for fact in done.facts]
+        _dump({**asdict(done), "series": done.series._asdict(), "facts": facts})
         return
-    console = Console()
-    for name, value in asdict(done).items():
-        if not isinstance(value, list | tuple | dict):
-            console.print(f"{name:>10}  {_cell(value)}", highlight=False)
-    for fact in done.facts:
-        console.print(f"{fact.kind:>10}  {escape(fact.detail)}", highlight=False)
+    console = _console()
+    reach = "" if done.first is None else f", {_cell(done.first)} to {_cell(done.last)} UTC"
+    counts = f"{done.new:,} new, {done.revised:,} revised, {done.unchanged:,} unchanged, {done.still_open:,} still open"
+    console.print(f"{' '.join(done.series)}: {counts}{reach}", highlight=False, soft_wrap=True, markup=False)
+    for fact in done.facts[:_FACTS_SHOWN]:
+        console.print(f"{fact.kind:>9}  {fact.detail}", highlight=False, soft_wrap=True, markup=False)
+    if len(done.facts) > _FACTS_SHOWN:
+        console.print(f'{len(done.facts) - _FACTS_SHOWN:>9} more: jarvis sql "from quality"', highlight=False)
 
 
 def strategies(known: Mapping[str, type[Strategy]], *, as_json: bool) -> None:
@@ -82,7 +94,7 @@ def strategies(known: Mapping[str, type[Strategy]], *, as_json: bool) -> None:
     for name, strategy in sorted(known.items()):
         parameters = " ".join(f"{field}={info.default}" for field, info in strategy.model_fields.items())
         table.add_row(name, escape(parameters), escape((strategy.__doc__ or "").strip().splitlines()[0]))
-    Console().print(table)
+    _console().print(table)
 
 
 def check_report(report: Report, *, as_json: bool) -> None:
@@ -90,7 +102,7 @@ def check_report(report: Report, *, as_json: bool) -> None:
     if as_json:
         _dump({"passed": report.passed, "findings": [asdict(finding) for finding in report.findings]})
         return
-    console = Console()
+    console = _console()
     for finding in report.findings:
         console.print(f"[red]{finding.kind}[/red]  {escape(finding.explanation)}", highlight=False, soft_wrap=True)
     if report.passed:
@@ -102,7 +114,7 @@ def findings(found: Iterable[Finding], *, as_json: bool) -> None:
     if as_json:
         _dump([asdict(finding) for finding in found])
         return
-    console = Console()
+    console = _console()
     for finding in found:
         mark = "[green]ok[/green]  " if finding.ok else "[red]FAIL[/red]"
         console.print(f"{mark} {finding.what:<16} {escape(finding.detail)}", highlight=False, soft_wrap=True)
@@ -110,7 +122,8 @@ def findings(found: Iterable[Finding], *, as_json: bool) -> None:
 
 def print_table(rows: pa.Table) -> None:
     """Print a query's rows for people."""
-    _print(Console(), zip(*(column.to_pylist() for column in rows.columns), strict=True), rows.column_names)
+    columns = {name: rows[index].to_pylist() for index, name in enumerate(rows.column_names)}
+    _print(_console(), pd.DataFrame(columns, dtype=object))
 
 
 def print_csv(rows: pa.Table) -> None:
@@ -138,11 +151,31 @@ def progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _print(console: Console, rows: Iterable[Iterable[Any]], headings: list[str]) -> None:
-    table = Table(*(escape(heading) for heading in headings))
-    for row in rows:
-        table.add_row(*(escape(_cell(value)) for value in row))
+def _console() -> Console:
+    """Return a console; what is not a terminal has no width that could cut a table."""
+    return Console() if sys.stdout.isatty() else Console(width=_UNBOUNDED)
+
+
+def _print(console: Console, frame: pd.DataFrame, droppable: tuple[str, ...] = ()) -> None:
+    """Print a frame as a table; on a narrow terminal with folded headings, and without the droppable columns."""
+    table = _table(frame)
+    if (
+        droppable
+        and Measurement.get(console, console.options.update(max_width=_UNBOUNDED), table).minimum > console.width
+    ):
+        kept = frame.drop(columns=[name for name in droppable if name in frame])
+        table = _table(kept.rename(columns=lambda name: name.replace(" ", "\n")))
     console.print(table)
+
+
+def _table(frame: pd.DataFrame) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in frame.columns:
+        number = pd.api.types.is_numeric_dtype(frame[name].infer_objects())
+        table.add_column(escape(str(name)), justify="right" if number else "left", no_wrap=len(frame.columns) > 2)
+    for row in frame.itertuples(index=False):
+        table.add_row(*(escape(_cell(value)) for value in row))
+    return table
 
 
 def _cell(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -29,24 +30,21 @@ def _timeframe(text: str) -> str:
     return text
 
 
+Timeframe = Annotated[str, AfterValidator(_timeframe)]
 Instant = Annotated[datetime, AfterValidator(_as_utc)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Series(BaseModel):
-    """A series of candles, and where it comes from."""
+    """A series of candles."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    exchange: str = Field(
-        "sample", min_length=1, description="sample, an exchange of ccxt, or a name for a file's data."
-    )
+    exchange: str = Field("sample", min_length=1, description="sample, an exchange of ccxt, or a name of your own.")
     symbol: str = Field("AAPL", min_length=1, description="Market, such as BTC/USD; the sample has AAPL.")
-    timeframe: Annotated[str, AfterValidator(_timeframe)] = Field("1d", description="Length of a candle: 1m, 1h, 1d.")
+    timeframe: Timeframe = Field("1d", description="Length of a candle: 1m, 1h, 1d.")
     start: Instant | None = Field(None, description="First instant (UTC); empty: all there is.")
     end: Instant | None = Field(None, description="Instant before which the series ends (UTC); empty: all there is.")
-    file: str | None = Field(None, description="CSV, Parquet or ZIP file to import the candles from.")
-    calendar: str | None = Field(None, description="24/7, or a stock exchange such as XNYS; empty: told by the source.")
 
     @model_validator(mode="after")
     def _start_before_end(self) -> Self:
@@ -74,8 +72,21 @@ class BacktestParameters(Series):
     trailing_stop: Share | None = Field(None, description="Leave when the price is this fraction off its best.")
 
 
-class CollectParameters(Series):
-    """What to bring into the lake."""
+class CollectParameters(BaseModel):
+    """What to bring into the lake, and from where; what a file says of itself need not be said."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    exchange: str | None = Field(None, min_length=1, description="Exchange of ccxt, sample, or a file's name of yours.")
+    symbol: str | None = Field(None, min_length=1, description="Market, such as BTC/USD.")
+    timeframe: Timeframe | None = Field(None, description="Length of a candle: 1m, 1h, 1d.")
+    start: Instant | None = Field(None, description="First instant (UTC); empty: as far as the source goes.")
+    end: Instant | None = Field(None, description="Instant before which it ends (UTC); empty: now.")
+    file: Path | None = Field(None, description="CSV, Parquet or ZIP file to import; empty: ask the exchange.")
+    calendar: str | None = Field(
+        None, description="When a file's market trades: 24/7, 24/5, a stock exchange such as XNYS; empty: inferred."
+    )
+    again: bool = Field(False, description="Ask for the whole range, not only for what the lake lacks.")
 
 
 def parse(model: type[M], values: Mapping[str, Any]) -> M:

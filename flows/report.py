@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from prefect.context import FlowRunContext
 
 from data.settings import settings
 from tasks.evaluate import portfolio_table, trade_table
+from tasks.fetch import Fact, Series
 
 _ROWS_SHOWN = 200
 """A table artifact is stored whole in Prefect's database; the lake has all the rows."""
@@ -37,6 +39,16 @@ def publish_report(run_id: str, manifest: dict[str, Any], metrics: pd.DataFrame,
         key="trades",
         description=f"Trade table of run {run_id}: the last {min(len(trades), _ROWS_SHOWN)} of {len(trades)} trades",
     )
+
+
+def publish_facts(series: Series, facts: Sequence[Fact]) -> None:
+    """Attach what was found about the candles, and tags, to the flow run; without one, nothing."""
+    flow_run = flow_run_id()
+    if flow_run is None:
+        return
+    _tag(flow_run, ["collect", *series])
+    found = pd.DataFrame(facts, columns=Fact._fields)
+    create_table_artifact(_cells(found.tail(_ROWS_SHOWN)), key="facts", description=f"Found in {' '.join(series)}")
 
 
 def dashboard_address(run_id: str) -> str:

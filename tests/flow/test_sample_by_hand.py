@@ -83,6 +83,6 @@ def test_the_fills_carry_all_the_money_that_moved(answer: dict[str, Any]) -> Non
 
 def test_the_manifest_says_what_was_run(answer: dict[str, Any]) -> None:
     manifest = answer["manifest"]
-    assert manifest["parameters"] == {"fast": FAST, "slow": SLOW}
+    assert manifest["parameters"] == {"fast": FAST, "slow": SLOW, "short": False}
     assert manifest["costs"] == {"fee": FEE, "slippage": SLIPPAGE}
     assert manifest["candles"] == len(rows_of_the_file())

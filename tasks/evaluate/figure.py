@@ -1,0 +1,37 @@
+"""A figure: the value of a metric, its interval, and why it is absent or to be read with care."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+
+class Figure(NamedTuple):
+    """What one metric came to; a value of None is always explained by the note."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str | None = None
+
+
+Figures = dict[str, Figure]
+
+
+def figure(value: float, interval: tuple[float, float] | None = None, note: str | None = None) -> Figure:
+    """Build a figure; one that no finite number can hold is absent."""
+    if not math.isfinite(value):
+        return absent("beyond the range of numbers")
+    if interval is None or not all(map(math.isfinite, interval)):
+        return Figure(float(value), note=note)
+    return Figure(float(value), float(interval[0]), float(interval[1]), note)
+
+
+def absent(note: str) -> Figure:
+    """Build the figure of a metric that is not defined here, saying why."""
+    return Figure(None, note=note)
+
+
+def ratio(top: float, bottom: float, otherwise: str) -> Figure:
+    """Build top / bottom, absent for the reason given where bottom is 0."""
+    return figure(float(top) / float(bottom)) if bottom else absent(otherwise)

@@ -1,0 +1,69 @@
+"""The metrics of a run, computed from its tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from data.metrics import METRICS
+from tasks.evaluate.account import read_account
+from tasks.evaluate.activity import activity_figures
+from tasks.evaluate.benchmark import benchmark_figures
+from tasks.evaluate.drawdown import drawdown_figures
+from tasks.evaluate.figure import Figures
+from tasks.evaluate.returns import growth_figures, risk_figures
+from tasks.evaluate.sample import draw_sample
+from tasks.evaluate.tails import tail_figures
+from tasks.evaluate.trades import read_trades, trade_figures
+
+
+def evaluate(
+    equity: pd.DataFrame,
+    trades: pd.DataFrame,
+    fills: pd.DataFrame,
+    candles: pd.DataFrame,
+    *,
+    cash: float,
+    timeframe: str,
+    calendar: str,
+) -> pd.DataFrame:
+    """Compute every metric of `data.metrics.METRICS`, in its order.
+
+    Equity, trades and fills have the columns of the lake's tables; candles are those that the run saw, with the same
+    instants as equity. `cash` is the money at the start (quote currency). `calendar` is "24/7" or the code of a stock
+    exchange, such as XNYS; it decides how many periods make a year.
+
+    Returns one row a metric: metric, value, low, high, unit, note. Value is null where the metric is not defined, and
+    the note says why; it is never infinite. Low and high bound a 95 % interval where a standard one exists.
+    Raises BadInput for tables that cannot be evaluated.
+    """
+    account = read_account(equity, candles, cash=cash, timeframe=timeframe, calendar=calendar)
+    closed = read_trades(trades)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows becomes an absent figure
+        sample = draw_sample(account)
+        growth = growth_figures(account, sample)
+        return _table(
+            {
+                **growth,
+                **risk_figures(sample),
+                **tail_figures(sample.returns),
+                **drawdown_figures(account, growth["cagr"], growth["cumulative_return"]),
+                **benchmark_figures(account, sample),
+                **trade_figures(closed),
+                **activity_figures(account, fills),
+            }
+        )
+
+
+def _table(figures: Figures) -> pd.DataFrame:
+    rows = [figures[name] for name in METRICS]
+    return pd.DataFrame(
+        {
+            "metric": pd.Series(list(METRICS), dtype="str"),
+            "value": pd.Series([row.value for row in rows], dtype="float64"),
+            "low": pd.Series([row.low for row in rows], dtype="float64"),
+            "high": pd.Series([row.high for row in rows], dtype="float64"),
+            "unit": pd.Series([metric.unit for metric in METRICS.values()], dtype="str"),
+            "note": pd.Series([row.note for row in rows], dtype="str"),
+        }
+    )
