@@ -1,0 +1,39 @@
+"""The signal stage: strategies turn candles into wanted positions.
+
+A strategy's file needs nothing but this module; `tasks.signal.strategy` shows how one is written.
+"""
+
+from __future__ import annotations
+
+from pandas import DataFrame, Series
+from pydantic import Field
+
+from tasks.signal.indicators import deviation, ema, ema_memory, rsi, sma, wilder, wilder_memory
+from tasks.signal.signals import indicators_of, signals
+from tasks.signal.strategy import Strategy, above, hold, increasing
+from tasks.stage import stage
+
+__all__ = [
+    "DataFrame",
+    "Field",
+    "Series",
+    "Strategy",
+    "above",
+    "deviation",
+    "ema",
+    "ema_memory",
+    "generate_signals",
+    "hold",
+    "increasing",
+    "indicators_of",
+    "rsi",
+    "sma",
+    "wilder",
+    "wilder_memory",
+]
+
+
+@stage(name="generate_signals")
+def generate_signals(candles: DataFrame, strategy: Strategy) -> DataFrame:
+    """Return the strategy's indicators and signals for each candle; see `tasks.signal.signals.signals`."""
+    return signals(candles, strategy)

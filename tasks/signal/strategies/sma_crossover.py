@@ -1,0 +1,29 @@
+"""Crossover of two simple moving averages."""
+
+from __future__ import annotations
+
+from pandas import DataFrame
+from pydantic import Field
+
+from tasks.signal.indicators import sma
+from tasks.signal.strategy import Strategy, above, increasing
+
+
+class SmaCrossover(Strategy):
+    """Hold while the fast simple moving average of the close is above the slow one."""
+
+    fast: int = Field(50, ge=1, le=5_000, description="candles in the fast average")
+    slow: int = Field(100, ge=2, le=5_000, description="candles in the slow average")
+    short: bool = Field(False, description="be short, not flat, while the fast average is below the slow one")
+    _order = increasing("fast", "slow")
+
+    @property
+    def warmup(self) -> int:
+        """The slow average's candles but one."""
+        return self.slow - 1
+
+    def generate(self, candles: DataFrame) -> DataFrame:
+        """Return `fast`, `slow` (quote currency) and the target."""
+        fast, slow = sma(candles["close"], self.fast), sma(candles["close"], self.slow)
+        target = above(fast, slow) - above(slow, fast) if self.short else above(fast, slow)
+        return DataFrame({"fast": fast, "slow": slow, "target": target})

@@ -1,0 +1,40 @@
+"""Momentum, with a position whose size keeps the risk level."""
+
+from __future__ import annotations
+
+from pandas import DataFrame, Series
+from pydantic import Field
+
+from tasks.signal.indicators import deviation
+from tasks.signal.strategy import Strategy, above
+
+
+class VolatilityTargetedMomentum(Strategy):
+    """Hold while the price has risen over the look-back, the less the more volatile the market is.
+
+    The position is risk / volatility, at most 1, rounded down to one of `steps` equal steps: without them it would be
+    traded at every candle.
+    """
+
+    lookback: int = Field(90, ge=1, le=5_000, description="candles over which the price must have risen")
+    window: int = Field(30, ge=2, le=5_000, description="returns in the volatility")
+    risk: float = Field(0.02, gt=0, le=1, description="wanted standard deviation of the account's return per candle")
+    steps: int = Field(4, ge=1, le=100, description="sizes of the position, above none")
+    short: bool = Field(False, description="be short, not flat, while the price has fallen")
+
+    @property
+    def warmup(self) -> int:
+        """The longer of the look-back and the volatility's returns."""
+        return max(self.lookback, self.window)
+
+    def generate(self, candles: DataFrame) -> DataFrame:
+        """Return `momentum`, `volatility` (fractions, the latter a candle's standard deviation) and the target."""
+        close = candles["close"]
+        momentum = close / close.shift(self.lookback) - 1
+        volatility = deviation(close / close.shift(1) - 1, self.window, ddof=1)
+        direction = above(momentum, 0) - above(-momentum, 0) if self.short else above(momentum, 0)
+        return DataFrame({"momentum": momentum, "volatility": volatility, "target": direction * self._size(volatility)})
+
+    def _size(self, volatility: Series) -> Series:
+        size = self.risk / volatility.clip(lower=self.risk)
+        return (size * self.steps) // 1 / self.steps
