@@ -40,7 +40,7 @@ GROUPS: dict[str, tuple[Metric, ...]] = {
             "periods_per_year",
             "count",
             "Periods a Year",
-            "Returns that make a year: 365 days where the market never closes, 252 where it is a stock exchange, "
+            "Returns that make a year: 365 days where the market never closes, 252 where it has weekends, "
             "365 / days of the candle where that is longer than a day.",
         ),
     ),

@@ -22,7 +22,8 @@ Flags = NDArray[np.bool_]
 DAY = 86_400_000_000
 """Microseconds of a day."""
 OPEN_ALWAYS = "24/7"
-_STOCK_EXCHANGE = re.compile(r"[A-Z]{4}")
+_CLOSES = re.compile(r"24/5|[A-Za-z_]+")
+"""Calendars of markets that close: on weekends, or as the exchange of that name does."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,12 @@ def read_account(equity: pd.DataFrame, candles: pd.DataFrame, *, cash: float, ti
 
     Raises BadInput for a table that is empty, lacks a column, has a value that is not a finite number, is not in
     order of time, or where equity and candles are not of the same instants; for cash of 0 or below, an unknown
-    timeframe and a calendar that is neither "24/7" nor the code of a stock exchange.
+    timeframe and a calendar that is neither "24/7", "24/5" nor the name of an exchange.
     """
     if not (math.isfinite(cash) and cash > 0):
         raise BadInput(f"cash is {cash}: the account must start with money, a finite number above 0")
-    if calendar != OPEN_ALWAYS and not _STOCK_EXCHANGE.fullmatch(calendar):
-        raise BadInput(f"unknown calendar '{calendar}': write 24/7 or the code of a stock exchange, such as XNYS")
+    if calendar != OPEN_ALWAYS and not _CLOSES.fullmatch(calendar):
+        raise BadInput(f"unknown calendar '{calendar}': write 24/7, 24/5 or the code of a stock exchange, such as XNYS")
     candle = round(parse_timeframe(timeframe).total_seconds() * 1e6)
     require(equity, "equity", ("ts", "equity", "position"))
     require(candles, "candles", ("open", "close"))

@@ -76,7 +76,7 @@ def draw_sample(account: Account) -> Sample:
 def periods_per_year(candle: int, calendar: str) -> float:
     """Return how many periods make a year, for candles of so many microseconds.
 
-    Up to a day the period is a day: 365 a year where the market never closes, 252 where it is a stock exchange. A
+    Up to a day the period is a day: 365 a year where the market never closes, 252 where it has weekends. A
     longer candle is a stretch of the calendar on both: 365 / its days, so 52.14 for a week.
     """
     if candle > DAY:

@@ -85,7 +85,7 @@ REFUSED = {
     "cash is zero": (replace("cash", lambda _: 0.0), "cash is 0.0"),
     "cash is NaN": (replace("cash", lambda _: float("nan")), "cash is nan"),
     "timeframe is unknown": (replace("timeframe", lambda _: "1y"), "unknown timeframe '1y'"),
-    "calendar is unknown": (replace("calendar", lambda _: "24/5"), "unknown calendar '24/5'"),
+    "calendar is unknown": (replace("calendar", lambda _: "9 to 5"), "unknown calendar '9 to 5'"),
 }
 
 

@@ -79,6 +79,7 @@ def test_positive_periods_are_a_share_of_all_periods() -> None:
         ("1h", "XNYS", 252),
         ("1d", "24/7", 365),
         ("1d", "XNYS", 252),
+        ("1d", "24/5", 252),
         ("2d", "24/7", 365 / 2),
         ("1w", "24/7", 365 / 7),
         ("1w", "XNYS", 365 / 7),

@@ -1,0 +1,93 @@
+"""Every command of the README and of docs/ is run, in order, as a newcomer would."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.settings import CHECKOUT
+from tasks.signal.registry import strategies
+
+BIN = Path(sys.executable).parent
+RUN_ELSEWHERE = {
+    "source .venv/bin/activate": "the tests run in the environment already",
+    "panel serve dashboards/trading.py": "tests/browser",
+    'prefect deployment run backtest/backtest --param \'parameters={"strategy": "macd"}\'': "tests/server/test_up.py",
+}
+
+
+def blocks(document: str, language: str) -> list[tuple[str, str]]:
+    """Return the fenced blocks of a language, each with the text before it."""
+    text = (CHECKOUT / document).read_text(encoding="utf-8")
+    pieces = re.split(rf"```{language}\n(.*?)```\n", text, flags=re.DOTALL)
+    return list(zip(pieces[::2], pieces[1::2], strict=False))
+
+
+def run(command: str, folder: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"PATH": f"{BIN}:{os.environ['PATH']}", "PREFECT_API_URL": ""}
+    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/strategies.md"])
+def test_every_command_works_in_the_order_written(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JARVIS_LAKE", str(tmp_path / "lake"))
+    write_kraken_file(tmp_path / "XBTUSD_60.csv")
+    for before, code in blocks(document, "python"):
+        named = re.findall(r"`(\w+\.py)`", before)
+        (tmp_path / named[-1]).write_text(code, encoding="utf-8")
+    commands = [line for _, block in blocks(document, "sh") for line in block.splitlines() if line]
+    assert len(commands) > 1
+    for command in commands:
+        if command not in RUN_ELSEWHERE:
+            run(command, tmp_path)
+
+
+def write_kraken_file(path: Path) -> None:
+    """Write a file as Kraken's archive has it: no header; ts, open, high, low, close, volume, trades."""
+    steps = np.random.default_rng(1).normal(0, 0.005, 500)
+    closes = np.round(30_000 * np.exp(np.cumsum(steps)), 1)
+    opens = np.concatenate([[30_000.0], closes[:-1]])
+    times = 1_609_459_200 + 3_600 * np.arange(500)
+    rows = np.column_stack([times, opens, np.maximum(opens, closes), np.minimum(opens, closes), closes])
+    path.write_text("".join(f"{int(row[0])},{','.join(map(str, row[1:]))},1.25,42\n" for row in rows), encoding="utf-8")
+
+
+def test_every_shipped_strategy_is_in_the_documents() -> None:
+    text = (CHECKOUT / "docs" / "strategies.md").read_text(encoding="utf-8")
+    for name, strategy in strategies().items():
+        assert f"| `{name}` | {strategy.description} |" in text
+
+
+def test_the_documents_lead_only_to_files_that_are_there() -> None:
+    for document in [CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} -> {target}"
+
+
+def test_make_alone_explains_every_target() -> None:
+    done = subprocess.run(["make"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())  # type: ignore[index]
+    assert {line.split()[0] for line in done.stdout.splitlines()} == targets
+    assert all(len(line.split()) > 2 for line in done.stdout.splitlines())
+
+
+def test_the_locks_pin_every_package_by_hash_and_name_no_registry() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        text = (CHECKOUT / name).read_text(encoding="utf-8")
+        pins = re.findall(r"^[a-z0-9][^\s]*==", text, re.MULTILINE)
+        assert len(pins) > 100
+        assert len(re.findall(r"^[a-z0-9]", text, re.MULTILINE)) == len(pins)
+        assert text.count("--hash=sha256:") >= len(pins)
+        assert "http" + "s://" not in text
+        assert "index-url" not in text
