@@ -53,7 +53,7 @@ class Table:
 
 
 _SERIES = (
-    Column("exchange", TEXT, "", "exchange as ccxt names it, or the source: sample, csv"),
+    Column("exchange", TEXT, "", "exchange as ccxt names it, sample, or the name given to a file's data"),
     Column("symbol", TEXT, "", "market, such as BTC/USD or AAPL"),
     Column("timeframe", TEXT, "", "length of a candle: 1m, 1h, 1d"),
 )
@@ -93,7 +93,10 @@ _TABLES = (
             Column("base", TEXT, "", "currency, or share, that is traded"),
             Column("quote", TEXT, "", "currency of the price"),
             Column(
-                "calendar", TEXT, "", "when it trades: 24/7, or the code of a stock exchange's calendar, such as XNYS"
+                "calendar",
+                TEXT,
+                "",
+                "when it trades: 24/7, 24/5 (no weekends), or a stock exchange's calendar such as XNYS",
             ),
             Column("amount_step", FLOAT, "base", "amounts are multiples of it; null: unknown"),
             Column("price_step", FLOAT, "quote", "prices are multiples of it; null: unknown"),
