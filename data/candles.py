@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 
-import duckdb
-import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
-from data.tables import TABLES
-from data.views import empty, scan
+from data.errors import BadInput, LakeError
+from data.rows import one_line
+from data.tables import TABLES, TIME
 from data.writer import Lake
 
 PRICES = ["open", "high", "low", "close", "volume"]
+_COLUMNS = [*PRICES, "trades"]
 
 
 def read_candles(
@@ -27,27 +30,32 @@ def read_candles(
     """Return the current candles of a series from `start` to before `end` (aware; None: no bound).
 
     Columns open, high, low, close, volume (float64) and trades (float64, NaN where unknown); the index `ts` is the UTC
-    instant at which the candle opens, ascending and unique. No candles give an empty frame.
+    instant at which the candle opens, ascending and unique. No candles give an empty frame. Raises BadInput for a bound
+    without a time zone, LakeError where the candles cannot be read.
     """
-    declared = TABLES["candles"]
+    wanted = pc.field("superseded_at").is_null()
+    if start is not None:
+        wanted &= pc.field("ts") >= _instant("start", start)
+    if end is not None:
+        wanted &= pc.field("ts") < _instant("end", end)
     delta = lake.table("candles")
-    files = []
-    if delta is not None:
-        series = [("exchange", "=", exchange), ("symbol", "=", symbol), ("timeframe", "=", timeframe)]
-        files = delta.file_uris(file_pruning_predicate=series)
-    connection = duckdb.connect(":memory:")
-    connection.execute("SET TimeZone = 'UTC'")
-    columns = connection.execute(
-        f"""SELECT epoch_us(ts) AS ts, {", ".join(PRICES)}, trades::DOUBLE AS trades
-        FROM ({scan(declared, files) if files else empty(declared)})
-        WHERE superseded_at IS NULL AND ($start IS NULL OR ts >= $start) AND ($end IS NULL OR ts < $end)""",
-        {"start": start, "end": end},
-    ).fetchnumpy()
-    connection.close()
-    numbers = {name: np.ma.filled(columns[name], np.nan) for name in [*PRICES, "trades"]}
-    index = pd.DatetimeIndex(np.asarray(columns["ts"]).astype("datetime64[us]"), name="ts").tz_localize("UTC")
+    series = [("exchange", "=", exchange), ("symbol", "=", symbol), ("timeframe", "=", timeframe)]
+    files = [] if delta is None else lake.files("candles", delta, series)
+    try:
+        rows = ds.dataset(files, TABLES["candles"].schema, format="parquet").to_table([*_COLUMNS, "ts"], wanted)
+    except (pa.ArrowException, OSError) as error:
+        reason = f"the candles of {exchange} {symbol} {timeframe} cannot be read: {one_line(error)}"
+        raise LakeError(f"{reason}; `jarvis doctor` looks at the lake") from None
+    numbers = {name: rows[name].to_numpy().astype("float64", copy=False) for name in _COLUMNS}
+    index = pd.DatetimeIndex(rows["ts"].to_numpy(), name="ts").as_unit("us").tz_localize("UTC")
     candles = pd.DataFrame(numbers, index=index)
     return candles if index.is_monotonic_increasing else candles.sort_index()
+
+
+def _instant(name: str, bound: datetime) -> pa.Scalar:
+    if bound.tzinfo is None:
+        raise BadInput(f"{name} {bound} bears no time zone; give it in UTC")
+    return pa.scalar(bound, TIME)
 
 
 def fingerprint(candles: pd.DataFrame) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from data.errors import BadInput
+from data.errors import BadInput, LakeError
 from data.views import connect
-from data.writer import Lake
+from data.writer import BROKEN, Lake
 
 _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION}
 
@@ -16,7 +16,7 @@ def run_query(lake: Lake, query: str) -> pa.Table:
     """Run one SELECT (or SHOW, DESCRIBE, EXPLAIN) over the lake's views and return its rows.
 
     Nothing outside the views can be reached and nothing can be changed. Raises BadInput, with DuckDB's own words, for
-    a statement that cannot be run.
+    a statement that cannot be run, LakeError where a table cannot be read.
     """
     connection = connect(lake, walled=True)
     try:
@@ -28,6 +28,9 @@ def run_query(lake: Lake, query: str) -> pa.Table:
         rows: pa.Table = connection.sql(query).to_arrow_table()
         return rows
     except duckdb.Error as error:
-        raise BadInput("SQL: " + " ".join(str(error).split("\n\n")[0].split())) from None
+        reason = " ".join(str(error).split("\n\n")[0].split())
+        if BROKEN in reason:
+            raise LakeError(reason[reason.index(BROKEN) :]) from None
+        raise BadInput(f"SQL: {reason}") from None
     finally:
         connection.close()

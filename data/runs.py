@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset as ds
 
+from data.errors import LakeError
+from data.rows import one_line
 from data.settings import CHECKOUT
 from data.tables import TABLES
 from data.views import connect
@@ -62,34 +64,32 @@ def record_run(lake: Lake, run: Mapping[str, Any], tables: Mapping[str, pd.DataF
     if is_recorded(lake, identity):
         return False
     for name, rows in tables.items():
-        _append_once(lake, name, _of_run(identity, rows))
+        if len(rows):
+            _write_once(lake, name, identity, rows)
     return lake.append("runs", pd.DataFrame([run]), Claim(identity, 1))
 
 
-def _of_run(identity: str, rows: pd.DataFrame | pa.Table) -> pa.Table:
-    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pandas(rows, preserve_index=False)
-    return table.append_column("run_id", pa.repeat(pa.scalar(identity), table.num_rows))
+def _write_once(lake: Lake, name: str, identity: str, rows: pd.DataFrame | pa.Table) -> None:
+    """Write a run's rows, of which an earlier attempt may have left all or, since upkeep was here, none."""
+    attempts = lake.claimed(name, identity)
+    write = lake.upsert if attempts else lake.append
+    write(name, _of_run(identity, rows), Claim(identity, attempts + 1))
 
 
-def _append_once(lake: Lake, name: str, rows: pa.Table) -> None:
-    """Append a run's rows unless an earlier attempt did; upkeep may have cleared that attempt away since."""
-    if not rows.num_rows:
-        return
-    identity = rows["run_id"][0].as_py()
-    last = lake.claimed(name, identity)
-    delta = lake.table(name)
-    if last and delta is not None and delta.to_pyarrow_dataset().count_rows(filter=ds.field("run_id") == identity):
-        return
-    lake.append(name, rows, Claim(identity, last + 1))
+def _of_run(identity: str, rows: pd.DataFrame | pa.Table) -> pd.DataFrame | pa.Table:
+    if isinstance(rows, pd.DataFrame):
+        return rows.assign(run_id=identity)
+    return rows.append_column("run_id", pa.repeat(pa.scalar(identity), rows.num_rows))
 
 
 def read_run(lake: Lake, run: str, table: str) -> pd.DataFrame:
-    """Return a run's rows of a table, in the table's order."""
-    connection = connect(lake)
+    """Return a run's rows of a table, in the table's order. Raises LakeError where it cannot be read."""
     order = ", ".join(TABLES[table].sort)
-    rows: pa.Table = connection.execute(
-        f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {order}", [run]
-    ).to_arrow_table()
-    connection.close()
+    with connect(lake) as connection:
+        try:
+            found = connection.sql(f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {order}", params=[run])
+            rows: pa.Table = found.to_arrow_table()
+        except duckdb.Error as error:
+            raise LakeError(one_line(error)) from None
     frame: pd.DataFrame = rows.to_pandas()
     return frame

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from data.errors import BadInput
 
@@ -40,5 +40,7 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = "JARVIS_" + "_".join(str(part) for part in first["loc"]).upper()
+        name = f"JARVIS_{first['loc'][0]}".upper()
         raise BadInput(f"{name} cannot be used: {first['msg'].lower()}") from None
+    except SettingsError as error:  # the only one that is structured is exchange_urls
+        raise BadInput(f"JARVIS_EXCHANGE_URLS cannot be used: it is not JSON ({error.__cause__})") from None

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import duckdb
-import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from data.errors import LakeError
+from data.rows import one_line
 from data.tables import TABLES, Table
 from data.views import scan
-from data.writer import Lake, fsync_commit, writer_properties
+from data.writer import COMMIT_ONLY, Lake, fsync_commits, quoted, write_checkpoint, writer_properties
 
 
 @dataclass(frozen=True)
@@ -33,57 +36,75 @@ def settle(
 ) -> list[Upkeep]:
     """Compact and clean every table; afterwards the Parquet files alone, read with a plain glob, are the table.
 
-    Files that no longer belong to the newest version are removed once older than `keep`: a reader that holds an older
-    version, or a writer not yet done, may need them until then. Rows of runs that were never recorded are removed once
-    older than `orphans_after`. Safe beside writers and readers. Raises LakeError where a table cannot be written.
+    Files that no longer belong to the newest version are removed once older than `keep` (whole hours, rounded up): a
+    reader that holds an older version, or a writer not yet done, may need them until then. What `record_run` wrote for
+    a run that it never recorded is removed once older than `orphans_after`. Safe beside writers and readers. Raises
+    LakeError where a table cannot be read or written, after the others are done.
     """
     done = []
+    failed = []
     for declared in TABLES.values():
-        delta = lake.table(declared.name)
-        if delta is None:
-            continue
         try:
-            done.append(_settle(lake, declared, delta, keep, orphans_after))
+            delta = lake.table(declared.name)
+            if delta is not None:
+                done.append(_settle(lake, declared, delta, keep, orphans_after))
         except CommitFailedError:  # a writer was first; the next upkeep finds the table as well
             continue
-        except (DeltaError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise LakeError(f"upkeep of table {declared.name} stopped, nothing lost: {reason}") from None
+        except (LakeError, DeltaError, duckdb.Error, OSError) as error:
+            failed.append(f"upkeep of table {declared.name} stopped, nothing lost: {one_line(error)}")
+    if failed:
+        raise LakeError("; ".join(failed))
     return done
 
 
 def _settle(lake: Lake, declared: Table, delta: DeltaTable, keep: timedelta, orphans_after: timedelta) -> Upkeep:
-    before = len(delta.file_uris())
+    path = lake.path(declared.name)
+    before, version = len(delta.file_uris()), delta.version()
     orphans = _clear_orphans(lake, declared, delta, orphans_after)
-    version = delta.version()
-    delta.optimize.compact(writer_properties=writer_properties())
-    if delta.version() > version:  # what is compacted must be on the disk before its parts are removed
-        fsync_commit(lake.path(declared.name), delta.version())
-    delta.create_checkpoint()
+    delta.optimize.compact(writer_properties=writer_properties(), post_commithook_properties=COMMIT_ONLY)
+    if delta.version() > version:  # what is new must be on the disk before what it replaces is removed
+        fsync_commits(path, version + 1, delta.version())
+    write_checkpoint(path, delta)
     delta.cleanup_metadata()
     delta.vacuum(
-        retention_hours=int(keep.total_seconds() // 3600), enforce_retention_duration=False, dry_run=False, full=True
+        retention_hours=math.ceil(keep / timedelta(hours=1)),
+        enforce_retention_duration=False,
+        dry_run=False,
+        full=True,
+        post_commithook_properties=COMMIT_ONLY,
     )
+    _remove_unfinished(path, datetime.now(UTC) - keep)
     return Upkeep(declared.name, before, len(delta.file_uris()), orphans)
 
 
+def _remove_unfinished(path: Path, before: datetime) -> None:
+    """Remove what killed writers left: deltalake writes to a name with '#' and renames, and its vacuum spares these."""
+    for file in path.rglob("*#*"):
+        with contextlib.suppress(FileNotFoundError):
+            if file.stat().st_mtime <= before.timestamp():
+                file.unlink()
+
+
 def _clear_orphans(lake: Lake, declared: Table, delta: DeltaTable, orphans_after: timedelta) -> int:
-    """Remove rows of runs that are not in `runs`, as far as they lie in files older than `orphans_after`."""
-    if not declared.of_a_run:
+    """Remove rows that were claimed for a run longer ago than `orphans_after`, and the run is not in `runs`."""
+    if not declared.of_a_run or not (files := lake.files(declared.name, delta)):
         return 0
-    before = (datetime.now(UTC) - orphans_after).timestamp() * 1000
-    added = pa.table(delta.get_add_actions(flatten=True))
-    old = added.filter(pc.less_equal(added["modification_time"], before))["path"].to_pylist()
-    files = [str(lake.path(declared.name) / path) for path in old]
-    if not files:
-        return 0
-    runs = lake.table("runs")
+    runs = lake.table("runs")  # opened after `delta`: a run that was recorded meanwhile is in it
     recorded = [] if runs is None else runs.to_pyarrow_table(columns=["run_id"])["run_id"].to_pylist()
-    connection = duckdb.connect(":memory:")
-    found = connection.execute(f"SELECT DISTINCT run_id FROM ({scan(declared, files)})").fetchall()
-    connection.close()
-    orphans = sorted({run for (run,) in found} - set(recorded))
+    with duckdb.connect(":memory:") as connection:
+        found = connection.execute(f"SELECT DISTINCT run_id FROM ({scan(declared, files)})").fetchall()
+    halves = {run for (run,) in found} - set(recorded)
+    claims = _claims(lake.path(declared.name), delta) if halves else {}
+    before = (datetime.now(UTC) - orphans_after).timestamp() * 1000
+    orphans = sorted(run for run in halves if run in claims and claims[run] <= before)
     if not orphans:
         return 0
-    listed = ", ".join(f"'{run}'" for run in orphans)
-    return int(delta.delete(f"run_id IN ({listed})")["num_deleted_rows"])
+    listed = ", ".join(map(quoted, orphans))
+    deleted = delta.delete(f"run_id IN ({listed})", post_commithook_properties=COMMIT_ONLY)
+    return int(deleted["num_deleted_rows"])
+
+
+def _claims(path: Path, delta: DeltaTable) -> dict[str, int]:
+    """Return when each claim on a table was made, in milliseconds; only the log itself tells."""
+    claims = pq.read_table(write_checkpoint(path, delta), columns=["txn"], partitioning=None)["txn"].drop_null()
+    return {claim["appId"]: claim["lastUpdated"] or 0 for claim in claims.to_pylist()}

@@ -6,10 +6,11 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from deltalake import DeltaTable
 
+from data.errors import LakeError
+from data.rows import one_line
 from data.tables import TABLES, TIME, Table
-from data.writer import Lake
+from data.writer import Lake, quoted
 
 _SQL_TYPES = {
     pa.string(): "VARCHAR",
@@ -48,16 +49,22 @@ def connect(lake: Lake, *, walled: bool = False) -> duckdb.DuckDBPyConnection:
 
     The views show one version of the lake, whatever is written later; connect again to see it. `candles` has the
     current revisions, `candle_revisions` all of them; what belongs to a run is seen once the run is recorded.
-    `portfolio` has the lesson's columns. Times are UTC.
+    `portfolio` has the lesson's columns. Times are UTC. A table that cannot be read raises duckdb.Error when it is
+    asked; the others answer.
 
     With `walled`, for SQL that a person typed: no statement can reach a file, the network or an extension, so nothing
     in the lake can be changed.
     """
     connection = duckdb.connect(":memory:", config=_WALLS if walled else {})
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")  # it would be printed among the answers
     # A run is recorded after all that belongs to it: whoever is in this version of `runs` is whole in the others.
     for name in sorted(TABLES, key=lambda name: name != "runs"):
-        _create_view(connection, TABLES[name], lake.table(name), walled=walled)
+        try:
+            _create_view(connection, TABLES[name], _rows(connection, lake, TABLES[name], walled=walled))
+        except (LakeError, duckdb.Error) as error:
+            reason = one_line(error) if isinstance(error, LakeError) else f"table {name}: {one_line(error)}"
+            _create_view(connection, TABLES[name], _refusal(TABLES[name], reason))
     connection.execute(f"CREATE VIEW portfolio AS {PORTFOLIO}")
     if walled:
         connection.execute("SET enable_external_access = false")
@@ -65,27 +72,36 @@ def connect(lake: Lake, *, walled: bool = False) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _create_view(
-    connection: duckdb.DuckDBPyConnection, declared: Table, delta: DeltaTable | None, *, walled: bool
-) -> None:
-    rows = empty(declared)
-    if delta is not None and walled:
-        connection.register(f"{declared.name}_files", delta.to_pyarrow_dataset())
-        rows = f"SELECT * FROM {declared.name}_files UNION ALL BY NAME ({rows})"
-    elif delta is not None:
-        files = delta.file_uris()
-        rows = f"{scan(declared, files)} UNION ALL BY NAME ({rows})" if files else rows
+def _create_view(connection: duckdb.DuckDBPyConnection, declared: Table, rows: str) -> None:
     columns = ", ".join(f'"{name}"' for name in declared.schema.names)
     if declared.name == "candles":
-        connection.execute(f"CREATE VIEW candle_revisions AS SELECT {columns} FROM ({rows})")
+        connection.execute(f"CREATE OR REPLACE VIEW candle_revisions AS SELECT {columns} FROM ({rows})")
         rows = "SELECT * FROM candle_revisions WHERE superseded_at IS NULL"
     recorded = " WHERE run_id IN (SELECT run_id FROM runs)" if declared.of_a_run else ""
     connection.execute(f"CREATE VIEW {declared.name} AS SELECT {columns} FROM ({rows}){recorded}")
 
 
+def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, declared: Table, *, walled: bool) -> str:
+    """Return a SELECT over all rows of a table, in its newest version."""
+    delta = lake.table(declared.name)
+    if delta is None or not delta.file_uris():
+        return empty(declared)
+    if walled:
+        connection.register(f"{declared.name}_files", delta.to_pyarrow_dataset())
+        return f"SELECT * FROM {declared.name}_files UNION ALL BY NAME ({empty(declared)})"
+    return f"{scan(declared, lake.files(declared.name, delta))} UNION ALL BY NAME ({empty(declared)})"
+
+
+def _refusal(declared: Table, reason: str) -> str:
+    """Return a SELECT that raises when it is run: a table that cannot be read takes no other down with it."""
+    refuse = f"error({quoted(reason)})"
+    columns = ", ".join(f'{refuse}::{_SQL_TYPES[field.type]} AS "{field.name}"' for field in declared.schema)
+    return f"SELECT {columns} WHERE {refuse}"
+
+
 def scan(declared: Table, files: list[str]) -> str:
     """Return a SELECT over Parquet files of a table, which may have been written before a column was added."""
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    listed = ", ".join(map(quoted, files))
     hive = ", hive_partitioning = true, hive_types_autocast = false" if declared.partition else ""
     return f"SELECT * FROM read_parquet([{listed}], union_by_name = true{hive})"
 

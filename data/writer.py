@@ -1,32 +1,56 @@
 """The writer of the lake: one folder of Delta tables, which are Parquet files and a log of transactions.
 
 A commit is all or nothing: a process killed while it writes leaves the table as it was. Any number of processes may
-write at once; a reader sees one version, whatever is written meanwhile.
+write at once; a reader sees one version, whatever is written meanwhile. A process that has used the lake must not fork
+(deltalake's threads stay behind): start others by spawn or forkserver.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError
+import pyarrow.compute as pc
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from data.errors import LakeError, unknown
+from data.errors import BadInput, LakeError, unknown
+from data.rows import conform, one_line
 from data.settings import settings
 from data.tables import TABLES, Table
 
 ROW_GROUP = 122_880
 """Rows of a row group: the size that DuckDB scans in parallel and prunes by its statistics."""
 
+CHECKPOINT_EVERY = 20
+"""Commits between two checkpoints of a log, of which a reader reads the last and what follows it."""
+
+COMMIT_ONLY = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+"""Nothing after a commit: were deltalake's own checkpoint to fail there, a done write would look failed."""
+
 _ATTEMPTS = 20
+
+BROKEN = "the lake's table"
+"""How the message of a table that cannot be read begins, also where DuckDB passes it on."""
+
+Where = list[tuple[str, str, Any]]
 
 
 class Claim(NamedTuple):
@@ -41,6 +65,10 @@ class Lake:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        awkward = re.search(r"[%=\[\]*?\\\x00-\x1f]", str(self.root.absolute()))
+        if awkward:  # deltalake and DuckDB each read something else into it
+            path = str(self.root)
+            raise BadInput(f"the lake cannot lie in {path!r}: its path bears {awkward[0]!r}; choose another folder")
 
     @classmethod
     def open(cls) -> Lake:
@@ -54,16 +82,19 @@ class Lake:
     def table(self, name: str) -> DeltaTable | None:
         """Open the newest version of a table; None when nothing was ever written to it."""
         path = self.path(name)
-        if not (path / "_delta_log").is_dir():
-            return None
         try:
-            return DeltaTable(path)
-        except DeltaError as error:
+            return DeltaTable(path) if path.exists() else None
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
             if "No files in log segment" in str(error):  # its creator was killed before the first commit
                 return None
             raise _unreadable(path, error) from None
-        except OSError as error:
-            raise _unreadable(path, error) from None
+
+    def files(self, name: str, delta: DeltaTable, where: Where | None = None) -> list[str]:
+        """Return the Parquet files of an opened table; `where` leaves out partitions, not rows."""
+        prefix = len(urlsplit(delta.table_uri).path)  # deltalake writes the folder as a URL, the rest as it is
+        return [f"{self.path(name)}/{uri[prefix:]}" for uri in delta.file_uris(file_pruning_predicate=where)]
 
     def version(self, name: str) -> int:
         """Return the version of a table, -1 when nothing was ever written to it."""
@@ -92,34 +123,44 @@ class Lake:
                 schema_mode="merge",
                 writer_properties=writer_properties(),
                 commit_properties=properties,
+                post_commithook_properties=COMMIT_ONLY,
             )
 
-        return self._commit(declared, claim, commit)
+        return self._commit(declared, table.num_rows, claim, commit)
 
     def upsert(self, name: str, rows: pa.Table | pd.DataFrame, claim: Claim | None = None) -> bool:
         """Replace the rows whose key is in the table and insert the others, in one commit; otherwise as `append`."""
         declared = _declared(name)
         table = conform(declared, rows)
-        same_key = " AND ".join(f"target.{column} = source.{column}" for column in declared.key)
+        same_key = [f"target.{column} = source.{column}" for column in declared.key]
+        for column in declared.partition:  # named, it lets writers of other partitions go on beside this one
+            values = pc.unique(table[column]).to_pylist()
+            if len(values) == 1:
+                same_key.append(f"target.{column} = {quoted(values[0])}")
 
         def commit(delta: DeltaTable, properties: CommitProperties) -> None:
             merge = delta.merge(
                 table,
-                same_key,
+                " AND ".join(same_key),
                 source_alias="source",
                 target_alias="target",
                 merge_schema=True,
                 writer_properties=writer_properties(),
                 commit_properties=properties,
+                post_commithook_properties=COMMIT_ONLY,
             )
             merge.when_matched_update_all().when_not_matched_insert_all().execute()
 
-        return self._commit(declared, claim, commit)
+        return self._commit(declared, table.num_rows, claim, commit)
 
     def _commit(
-        self, declared: Table, claim: Claim | None, commit: Callable[[DeltaTable, CommitProperties], None]
+        self, declared: Table, rows: int, claim: Claim | None, commit: Callable[[DeltaTable, CommitProperties], None]
     ) -> bool:
-        transactions = None if claim is None else [Transaction(claim.id, claim.version)]
+        if not rows and claim is None:
+            return True
+        path = self.path(declared.name)
+        now = int(time.time() * 1000)
+        transactions = None if claim is None else [Transaction(claim.id, claim.version, now)]
         for attempt in range(_ATTEMPTS):
             try:
                 delta = self._create(declared)
@@ -129,10 +170,11 @@ class Lake:
             except CommitFailedError:  # another writer was first: look again, and let it go ahead
                 time.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311
                 continue
-            except (DeltaError, OSError) as error:
-                raise LakeError(_unwritten(self.path(declared.name), error)) from None
-            if declared.durable:
-                fsync_commit(self.path(declared.name), delta.version())
+            except LakeError:
+                raise
+            except Exception as error:  # noqa: BLE001 - deltalake raises just that for what Arrow cannot cast
+                raise _unwritten(path, error) from None
+            _after_commit(declared, path, delta)
             return True
         raise LakeError(f"table {declared.name}: {_ATTEMPTS} commits lost against other writers; try again")
 
@@ -142,47 +184,31 @@ class Lake:
             return table
         path = self.path(declared.name)
         path.mkdir(parents=True, exist_ok=True)
-        return DeltaTable.create(
+        delta = DeltaTable.create(
             path,
             declared.schema,
             mode="ignore",
             partition_by=list(declared.partition),
             description=f"One row per {declared.grain}.",
+            configuration={"delta.logRetentionDuration": "interval 1 days"},
+            post_commithook_properties=COMMIT_ONLY,
         )
+        fsync_commits(path, 0, 0)  # without its beginning no table can be read
+        _fsync({self.root.parent})
+        return delta
 
 
-def conform(declared: Table, rows: pa.Table | pd.DataFrame) -> pa.Table:
-    """Return rows with exactly the declared columns and types, sorted as declared; a NaN of pandas becomes null.
-
-    Raises LakeError for a column that is not declared, a value of another type, or a key that is null.
-    """
-    if isinstance(rows, pd.DataFrame):
-        rows = pa.Table.from_pandas(rows, preserve_index=False)
-    strangers = sorted(set(rows.column_names) - set(declared.schema.names))
-    if strangers:
-        raise LakeError(f"table {declared.name} has no column {', '.join(strangers)}: add it to data/tables.py first")
-    columns = []
-    for field in declared.schema:
-        if field.name not in rows.column_names:
-            columns.append(pa.nulls(rows.num_rows, field.type))
-            continue
+def _after_commit(declared: Table, path: Path, delta: DeltaTable) -> None:
+    version = delta.version()
+    if declared.durable:  # with all commits since the checkpoint: without those of other writers ours cannot be read
         try:
-            columns.append(rows[field.name].cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            reason = str(error).splitlines()[0]
-            raise LakeError(f"table {declared.name}, column {field.name}: not {field.type}: {reason}") from None
-    table = pa.Table.from_arrays(columns, schema=declared.schema)
-    empty = [name for name in declared.key if table[name].null_count]
-    if empty:
-        raise LakeError(f"table {declared.name}: {', '.join(empty)} is part of the key and cannot be null")
-    return _sorted(table, declared.sort)
-
-
-def _sorted(table: pa.Table, by: tuple[str, ...]) -> pa.Table:
-    order = [(name, "ascending") for name in by]
-    indices = pa.compute.sort_indices(table.select(list(by)), sort_keys=order).to_numpy()
-    in_order = (indices[1:] > indices[:-1]).all()
-    return table if in_order else table.take(indices)
+            fsync_commits(path, min(_checkpointed(path) + 1, version), version)
+        except OSError as error:
+            reason = one_line(error)
+            raise LakeError(f"written to {path}, but not certain to survive a power cut: {reason}") from None
+    if version % CHECKPOINT_EVERY == 0:
+        with contextlib.suppress(DeltaError, OSError):  # the write is done; the next checkpoint makes up for this one
+            write_checkpoint(path, delta)
 
 
 def _declared(name: str) -> Table:
@@ -191,36 +217,63 @@ def _declared(name: str) -> Table:
     return TABLES[name]
 
 
+def quoted(text: str) -> str:
+    """Return a text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def writer_properties() -> WriterProperties:
     """Return how every Parquet file of the lake is written."""
     return WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP)
 
 
 def _unreadable(path: Path, error: Exception) -> LakeError:
-    return LakeError(f"the lake's table {path} cannot be read: {_first_line(error)}; `jarvis doctor` looks at it")
+    return LakeError(f"{BROKEN} {path} cannot be read: {one_line(error)}; `jarvis doctor` looks at it")
 
 
-def _unwritten(path: Path, error: Exception) -> str:
-    reason = _first_line(error)
+def _unwritten(path: Path, error: Exception) -> LakeError:
+    reason = one_line(error)
     if "No space left" in reason or "os error 28" in reason:
-        return f"disk full: nothing was written to {path}; make room and run it again"
-    return f"nothing was written to {path}: {reason}"
+        return LakeError(f"disk full: nothing was written to {path}; make room and run it again")
+    return LakeError(f"nothing was written to {path}: {reason}")
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def fsync_commits(path: Path, first: int, last: int) -> None:
+    """Force commits to the disk: their data files, their log entries, and the folders that name them."""
+    log = path / "_delta_log"
+    places = {path.parent, path, log}
+    for number in range(first, last + 1):
+        entry = log / f"{number:020}.json"
+        with contextlib.suppress(FileNotFoundError):  # upkeep has a checkpoint of it, on the disk
+            actions: list[dict[str, Any]] = [json.loads(line) for line in entry.read_text().splitlines()]
+            files = [path / unquote(action["add"]["path"]) for action in actions if "add" in action]
+            folders = {folder for file in files for folder in file.parents if path in folder.parents}
+            places |= {entry, *files, *folders}
+    _fsync(places)
 
 
-def fsync_commit(path: Path, version: int) -> None:
-    """Force a commit to the disk: its data files, its log entry, and the folders that name them."""
-    log = path / "_delta_log" / f"{version:020}.json"
-    actions: list[dict[str, Any]] = [json.loads(line) for line in log.read_text().splitlines()]
-    files = [path / action["add"]["path"] for action in actions if "add" in action] + [log]
-    folders = {folder for file in files for folder in (file.parent, *file.parent.parents) if folder >= path}
-    for place in (*files, *folders, path.parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def write_checkpoint(path: Path, delta: DeltaTable) -> Path:
+    """Sum up the log in one file, forced to the disk, so that readers need not read the log from its beginning."""
+    delta.create_checkpoint()
+    log = path / "_delta_log"
+    file = log / f"{delta.version():020}.checkpoint.parquet"
+    _fsync({file, log / "_last_checkpoint", log})
+    return file
+
+
+def _checkpointed(path: Path) -> int:
+    """Return the version of the newest checkpoint, -1 if there is none."""
+    try:
+        return int(json.loads((path / "_delta_log" / "_last_checkpoint").read_text())["version"])
+    except (OSError, ValueError, KeyError):
+        return -1
+
+
+def _fsync(places: Iterable[Path]) -> None:
+    for place in places:
+        with contextlib.suppress(FileNotFoundError):  # upkeep was here: what it removes, no version needs
+            descriptor = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ import pytest
 
 from data.settings import CHECKOUT
 from tasks.signal.registry import strategies
+from tests.servers.public_exchange import HOUR, PublicExchange, serve
 
 BIN = Path(sys.executable).parent
 RUN_ELSEWHERE = {
@@ -41,6 +46,19 @@ def test_every_command_works_in_the_order_written(
     document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JARVIS_LAKE", str(tmp_path / "lake"))
+    with exchanges_on_loopback(monkeypatch):
+        run_document(document, tmp_path)
+
+
+@contextmanager
+def exchanges_on_loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    now = int(time.time())
+    with serve(PublicExchange(now, now // HOUR * HOUR - 2_000 * HOUR)) as exchange:
+        monkeypatch.setenv("JARVIS_EXCHANGE_URLS", json.dumps({"kraken": exchange.url, "bitfinex": exchange.url}))
+        yield
+
+
+def run_document(document: str, tmp_path: Path) -> None:
     write_kraken_file(tmp_path / "XBTUSD_60.csv")
     for before, code in blocks(document, "python"):
         named = re.findall(r"`(\w+\.py)`", before)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+
+from data.errors import BadInput, LakeError
+from data.query import run_query
+from data.writer import Lake
+
+
+@pytest.fixture
+def filled(lake: Lake) -> Lake:
+    lake.append("runs", pd.DataFrame({"run_id": ["a", "b"], "cash": [1.0, 2.0], "created_at": [datetime.now(UTC)] * 2}))
+    return lake
+
+
+def test_one_select_is_answered(filled: Lake) -> None:
+    rows = run_query(filled, "SELECT run_id, cash FROM runs ORDER BY cash DESC;")
+    assert rows.to_pydict() == {"run_id": ["b", "a"], "cash": [2.0, 1.0]}
+
+
+@pytest.mark.parametrize("query", ["DESCRIBE runs", "SHOW TABLES", "EXPLAIN SELECT 1", "FROM runs", "SUMMARIZE runs"])
+def test_what_only_looks_is_answered(filled: Lake, query: str) -> None:
+    assert run_query(filled, query).num_rows > 0
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("", "0 statements"),
+        ("SELECT 1; SELECT 2", "2 statements"),
+        ("CREATE TABLE mine AS SELECT 1", "CREATE"),
+        ("INSERT INTO runs VALUES (1)", "read-only"),
+        ("COPY (SELECT 1) TO 'out.csv'", "read-only"),
+        ("SET threads = 8", "read-only"),
+        ("SELECT * FROM 'secrets.csv'", "secrets.csv"),
+        ("SELEC 1", "SELEC"),
+        ("SELECT nothing FROM runs", "nothing"),
+    ],
+)
+def test_whatever_else_is_bad_input_in_one_line(filled: Lake, query: str, words: str) -> None:
+    with pytest.raises(BadInput) as refusal:
+        run_query(filled, query)
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_broken_table_is_the_lakes_fault_and_the_others_answer(filled: Lake) -> None:
+    filled.append("metrics", pd.DataFrame({"run_id": ["a"], "metric": ["sharpe_ratio"], "value": [1.0]}))
+    (filled.path("metrics") / "_delta_log" / f"{0:020}.json").write_text("{")
+    with pytest.raises(LakeError, match=r"metrics cannot be read: .*jarvis doctor"):
+        run_query(filled, "SELECT * FROM metrics")
+    assert run_query(filled, "SELECT * FROM runs").num_rows == 2
