@@ -1,1 +1,1 @@
-"""The pages that show what lies in the lake."""
+"""The dashboard: pages over the lake, for `panel serve dashboards/trading.py`; it reads the lake and nothing else."""

@@ -1,0 +1,30 @@
+"""The two parts of a page that are made of JavaScript: its address with its theme, and the box to pick a run."""
+
+from __future__ import annotations
+
+import param
+from panel.custom import JSComponent
+
+from dashboards.look import asset
+
+
+class Shell(JSComponent):
+    """Keeps the address bar and the theme of the browser in step with the session; shows nothing itself."""
+
+    query = param.Dict(default={}, doc="The page's parameters, as they stand in the address bar.")
+    theme = param.String(default="dark", doc="dark or light.")
+
+    _esm = asset("shell.js")
+
+
+class RunPicker(JSComponent):
+    """A searchable box of runs; `runs` are dicts with id, title, details, where and when, all shown as text."""
+
+    runs = param.List(default=[], doc="What the list shows: the newest runs that have the words of `search`.")
+    found = param.Integer(default=0, doc="How many runs have the words of `search`.")
+    run = param.String(default="", doc="Id of the run that is picked.")
+    label = param.String(default="", doc="What the box shows while nobody types.")
+    search = param.String(default="", doc="What was typed.")
+
+    _esm = asset("picker.js")
+    _stylesheets = [asset("picker.css")]  # noqa: RUF012

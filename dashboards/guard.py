@@ -1,0 +1,63 @@
+"""Who may look: the person at this machine, or whoever has logged in.
+
+`panel serve` listens on all interfaces unless told otherwise, and checks the origin of browsers only. So without a
+login a page is filled only for a connection that comes from this machine itself, judged by the socket's peer: headers
+such as X-Forwarded-For can make a visitor less trusted, never more. The name in the Host header has to be this
+machine's too, or a page elsewhere could read this one by pointing its own name here; BOKEH_ALLOW_WS_ORIGIN, Bokeh's own
+setting, names further hosts, for a proxy on this machine that asks for a login itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from typing import Any
+
+_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+
+def may_look(request: Any, *, login: bool) -> bool:
+    """Tell whether the session of a request may see the lake; `login` says that the server asks for one."""
+    if login:
+        return True
+    if request is None:  # not served at all: a notebook, or a script that saves the page
+        return True
+    headers = {str(name).lower(): str(value) for name, value in dict(request.headers or {}).items()}
+    host = headers.get("host", "").lower()
+    if not _is_loopback(_peer(request)):
+        return False
+    if host in _allowed_hosts():
+        return True
+    proxied = any(name in headers for name in _PROXY_HEADERS)
+    return not proxied and _is_this_machine(_without_port(host))
+
+
+def _peer(request: Any) -> str:
+    """Return the address at the other end of the socket, whatever the headers say."""
+    context = getattr(getattr(request, "connection", None), "context", None)
+    address = getattr(context, "address", None)
+    return str(address[0]) if isinstance(address, tuple) and address else ""
+
+
+def _allowed_hosts() -> set[str]:
+    named = os.environ.get("BOKEH_ALLOW_WS_ORIGIN", "").lower().split(",")
+    return {host.strip() for host in named if host.strip() and "*" not in host}
+
+
+def _is_this_machine(name: str) -> bool:
+    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return bool((mapped or ip).is_loopback)
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rsplit(":", 1)[0] if host.count(":") == 1 else host

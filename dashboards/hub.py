@@ -1,0 +1,179 @@
+"""One reader of the lake for all sessions: it notices new versions, answers questions, and keeps the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import weakref
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import duckdb
+from bokeh.document import Document
+
+from data.errors import LakeError
+from data.rows import one_line
+from data.tables import TABLES
+from data.views import connect
+from data.writer import Lake
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Question = Callable[Concatenate[duckdb.DuckDBPyConnection, P], T]
+Stamp = tuple[tuple[int, int], ...]
+
+POLL = 0.5
+"""Seconds between two looks at the lake."""
+
+_KEPT_ANSWERS = 64
+_POOL = ThreadPoolExecutor(4, thread_name_prefix="lake")
+_logger = logging.getLogger("jarvis.dashboard")
+
+
+class Edition:
+    """One version of the lake, open for questions from any thread; answers are kept while it is the newest."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.stamp = stamp(lake)
+        self._root = str(lake.root)
+        self._connection = connect(lake)
+        weakref.finalize(self, self._connection.close)  # DuckDB complains of one that is open when Python ends
+        self._connection.execute("SET GLOBAL python_enable_replacements = false")  # no view is a Python variable
+        self.answers: dict[Any, asyncio.Future[Any]] = {}
+
+    def answer(self, question: Question[..., T], *details: Any) -> T:
+        """Answer a question here and now. Raises LakeError with one line that names no folder."""
+        try:
+            return question(self._connection.cursor(), *details)
+        except duckdb.Error as error:
+            told = one_line(error).removeprefix("Invalid Input Error: ")
+            raise LakeError(told.replace(self._root, "lake")) from None
+        except (TypeError, ValueError) as error:
+            _logger.exception("rows of the lake are not what they should be")
+            raise LakeError(f"the lake's rows are not what they should be: {type(error).__name__}") from error
+
+
+class Hub:
+    """What the sessions of one process share.
+
+    A session subscribes with its document; its listener is called, with the document's lock held, when the lake has a
+    new version. Questions run in threads; the same question of several sessions runs once.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+        self._edition: asyncio.Future[Edition] | None = None
+        self._seen: Stamp | None = None
+        self._listeners: dict[Document, Callable[[], None]] = {}
+        self._poller: asyncio.Task[None] | None = None
+
+    def subscribe(self, document: Document, listener: Callable[[], None]) -> None:
+        """Call `listener` at each new version of the lake until the session ends."""
+        self._listeners[document] = listener
+        document.on_session_destroyed(lambda _: self._leave(document))
+        if self._poller is None:
+            self._poller = asyncio.get_running_loop().create_task(self._poll())
+
+    def kept(self, question: Question[..., T], *details: Any) -> T | None:
+        """Return the answer to a question where it is there already, without asking."""
+        edition = self._edition
+        if edition is None or not edition.done() or edition.cancelled() or edition.exception():
+            return None
+        answer = edition.result().answers.get((question, details))
+        done = answer is not None and answer.done() and not answer.cancelled() and not answer.exception()
+        return answer.result() if answer is not None and done else None
+
+    async def ask(self, question: Question[P, T], *details: P.args, **_: P.kwargs) -> T:
+        """Answer a question from the newest version of the lake. Raises LakeError."""
+        try:
+            return await self._ask(question, *details)
+        except LakeError:  # its files may have been compacted away meanwhile: look at the lake afresh, once
+            self._edition = None
+            return await self._ask(question, *details)
+
+    async def _ask(self, question: Question[..., T], *details: Any) -> T:
+        edition = await self._open()
+        key = (question, details)
+        if key not in edition.answers:
+            while len(edition.answers) >= _KEPT_ANSWERS:
+                edition.answers.pop(next(iter(edition.answers)))
+            edition.answers[key] = _in_thread(edition.answer, question, *details)
+        try:
+            answer: T = await asyncio.shield(edition.answers[key])
+        except LakeError:
+            edition.answers.pop(key, None)
+            raise
+        return answer
+
+    async def _open(self) -> Edition:
+        if self._edition is None:
+            self._edition = _in_thread(Edition, self.lake)
+        try:
+            return await asyncio.shield(self._edition)
+        except (duckdb.Error, OSError) as error:
+            self._edition = None
+            raise LakeError(f"the lake cannot be opened: {one_line(error)}") from None
+
+    async def _poll(self) -> None:
+        while True:
+            try:
+                now = await _in_thread(stamp, self.lake)
+                if self._is_news(now):
+                    self._edition = None
+                    for document, listener in list(self._listeners.items()):
+                        document.add_next_tick_callback(listener)
+            except Exception:  # the poller outlives whatever goes wrong in one round
+                _logger.exception("the lake could not be looked at")
+            await asyncio.sleep(POLL)
+
+    def _is_news(self, now: Stamp) -> bool:
+        """Tell whether the lake moved on since the last look, or since the edition that is open was opened."""
+        edition = self._edition
+        stale = edition is not None and edition.done() and edition.result().stamp != now
+        moved = self._seen not in {None, now}
+        self._seen = now
+        return stale or moved
+
+    def _leave(self, document: Document) -> None:
+        self._listeners.pop(document, None)
+
+
+@functools.cache
+def hub() -> Hub:
+    """Return the hub of this process, over the settings' lake."""
+    return Hub(Lake.open())
+
+
+def _in_thread(work: Callable[..., T], *details: Any) -> asyncio.Future[T]:
+    return asyncio.get_running_loop().run_in_executor(_POOL, functools.partial(work, *details))
+
+
+def stamp(lake: Lake) -> Stamp:
+    """Return what changes with every commit, at the price of a look at ten folders."""
+    stamps = []
+    for name in TABLES:
+        log = lake.path(name) / "_delta_log"
+        try:
+            stamps.append((log.stat().st_mtime_ns, sum(1 for _ in log.iterdir())))
+        except OSError:
+            stamps.append((0, 0))
+    return tuple(stamps)
+
+
+def background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start work on the loop, kept from the garbage collector; what it raises goes to the log."""
+    task = asyncio.get_running_loop().create_task(work)
+    _tasks.add(task)
+    task.add_done_callback(_finish)
+    return task
+
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def _finish(task: asyncio.Task[None]) -> None:
+    _tasks.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        _logger.error("a page could not be filled", exc_info=task.exception())

@@ -1,0 +1,102 @@
+"""A run in words: its label, the chips under its name, its manifest, and what is said where there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from dashboards.look import part
+from dashboards.queries import Run
+from data.settings import settings
+
+
+def label(run: Run) -> str:
+    """Return one line that tells a run from the others."""
+    return "  ·  ".join([run.strategy, *filter(None, [_parameters(run)]), f"{run.symbol} {run.timeframe}", run.run_id])
+
+
+def option(run: Run) -> dict[str, str]:
+    """Return a run as the picker lists it."""
+    where = f"{run.symbol} {run.timeframe} {run.exchange}"
+    when = f"{run.created_at:%Y-%m-%d %H:%M}"
+    return {"id": run.run_id, "title": run.strategy, "details": _parameters(run), "where": where, "when": when}
+
+
+def has(run: Run, search: str) -> bool:
+    """Tell whether all the words that were typed occur in what the picker shows of a run."""
+    text = " ".join(option(run).values()).lower()
+    return all(word in text for word in search.lower().replace("·", " ").split())
+
+
+def head(run: Run) -> str:
+    """Return the run's name and its circumstances as HTML."""
+    chips = [
+        ("", f"{run.symbol} {run.timeframe}"),
+        ("from", run.exchange),
+        ("", _parameters(run)),
+        ("", f"{run.start_ts:%d %b %Y} to {run.end_ts:%d %b %Y}"),
+        ("candles", f"{run.candles:,}"),
+        ("run", run.run_id),
+        ("recorded", f"{run.created_at:%Y-%m-%d %H:%M} UTC"),
+    ]
+    if run.bucket:
+        chips.insert(5, ("drawn as candles of", _span(run.bucket)))
+    return part("head", run=run, chips=[chip for chip in chips if chip[1]], prefect=_prefect(run))
+
+
+def manifest(run: Run) -> str:
+    """Return the manifest, indented, and with it what the run says of its code and data."""
+    facts = {
+        "manifest": _json(run.manifest),
+        "code_version": run.code_version,
+        "data_fingerprint": run.data_fingerprint,
+    }
+    return json.dumps(facts, indent=2, ensure_ascii=False)
+
+
+def none_yet() -> str:
+    """Return what to do with a lake that has no runs."""
+    return part(
+        "message",
+        title="No backtest yet",
+        text="This page fills by itself as soon as the first one is done. In the checkout, run:",
+        commands=["jarvis backtest --exchange sample --symbol AAPL", "jarvis strategies      # what else can be run"],
+    )
+
+
+def absent(wanted: str, newest: Run, theme: str) -> str:
+    """Return what to do about a run that the lake does not have."""
+    address = "?" + urlencode({"page": "backtest", "run": newest.run_id, "theme": theme})
+    return part("absent", wanted=wanted, newest=newest, address=address)
+
+
+def _parameters(run: Run) -> str:
+    named = _json(run.parameters)
+    if not isinstance(named, dict):
+        return run.parameters
+    return " ".join(f"{name}={value}" for name, value in named.items())
+
+
+def _span(seconds: int) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _prefect(run: Run) -> str:
+    if not run.flow_run_id:
+        return ""
+    base = os.environ.get("PREFECT_UI_URL") or f"http://127.0.0.1:{settings().prefect_port}"
+    if urlsplit(base).scheme not in {"http", "https"}:
+        return ""
+    return f"{base.rstrip('/')}/runs/flow-run/{run.flow_run_id}"
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return text

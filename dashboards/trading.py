@@ -1,0 +1,13 @@
+"""The entry of the dashboard: `panel serve dashboards/trading.py`, then http://127.0.0.1:5006/trading."""
+
+from __future__ import annotations
+
+import panel as pn
+
+from dashboards.app import build_dashboard, update_dashboard
+
+pn.extension("tabulator", reconnect=True)
+
+dashboard = build_dashboard()
+update_dashboard(dashboard)
+dashboard.servable()

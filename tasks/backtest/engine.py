@@ -1,0 +1,141 @@
+"""The simulation: candles and target in, fills, trades, equity and orders out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tasks.backtest import codes, frames, inputs
+from tasks.backtest.rules import Rules, check_cash, make_rules
+
+if TYPE_CHECKING:
+    from tasks.backtest.inputs import Bars, Floats
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What came of it; columns as `data/tables.py` declares them, without `run_id`."""
+
+    fills: pd.DataFrame
+    trades: pd.DataFrame
+    equity: pd.DataFrame
+    orders: pd.DataFrame
+
+
+def simulate(
+    candles: pd.DataFrame,
+    target: pd.Series | npt.ArrayLike,
+    *,
+    cash: float = 100_000.0,
+    fee: float = 0.004,
+    slippage: float = 0.0005,
+    fraction: float = 1.0,
+    amount: float | None = None,
+    stop_loss: float | None = None,
+    take_profit: float | None = None,
+    trailing_stop: float | None = None,
+    amount_step: float | None = None,
+    min_amount: float | None = None,
+    min_cost: float | None = None,
+    gap_after: npt.ArrayLike | None = None,
+    symbol: str = "",
+) -> Simulation:
+    """Trade one market by a target position, from cash alone.
+
+    `candles` has open, high, low and close by `ts` (UTC, the instant at which a candle opens, strictly increasing).
+    `target` has one number a candle: the wanted position as a fraction of equity, -1 to 1; NaN: no signal. `cash` and
+    `min_cost` are in quote currency, `amount`, `amount_step` and `min_amount` in base currency, the rest are fractions.
+    `gap_after`: positions of candles after which others are absent; by default wherever a step is longer than usual.
+
+    **Decision.** At the close of candle t a target that is not NaN and differs from the last one acted on (0 at the
+    start) becomes an order, executed at the open of t + 1. A decision of the last candle stays an order with the event
+    `intent`, its amount reckoned at the last close.
+
+    **Price.** A buy pays `open * (1 + slippage)`, a sale gets `open * (1 - slippage)`; the fee is `fee * price *
+    amount` on each.
+
+    **Size.** With the equity E = cash + position * open at that instant, the wanted position is `target * fraction * E
+    / (open * (1 + slippage) * (1 + fee))`, or `target * amount`, rounded towards 0 to `amount_step`. The order is for
+    the difference. A change of side is two orders: one closes, the next is sized by the equity that is left. Closing
+    sells all, exactly. An order below `min_amount` or `min_cost`, one that rounds to nothing, and one of a fixed
+    `amount` that equity beyond the position held does not cover with its fee, is `rejected` with its reason in words;
+    the target counts as acted on. So a position too small to be sold stays, and where it bars the way so does the
+    order for the other side.
+
+    **Stops** are looked for inside each bar, that of the entry included, after the order at its open. Stop-loss and
+    take-profit are fractions of the average entry price, the trailing stop is one of the best price since the entry:
+    the first entry price, then the highs (lows when short) of the bars up to the one before. The tighter of stop-loss
+    and trailing stop holds. A bar that touches it is left at the stop, or at the open where that is worse, with
+    slippage. Failing that, a bar that touches the take-profit is left at exactly that price: no slippage, nothing
+    better when the open jumps over it, and the same fee as any other order. Where a bar touches both, the stop came
+    first. After such an exit nothing is entered before the target changes to another value.
+
+    **Ruin.** A short can lose more than there is. When equity at a close is 0 or less, the position is closed at the
+    next open (reason `ruin`) and nothing more is traded.
+
+    **The end.** A trade still open is marked at the last close: status `open`, no exit instant, reason or order.
+
+    **Excursions** are returns on the average entry price over the ranges of the bars held. Of the bar of the exit only
+    what the trade can have seen counts, the adverse side first: the exit price, and for a take-profit also the bar's
+    adverse extreme.
+
+    Raises BadInput for whatever of this is not so, in one line.
+    """
+    start = check_cash(cash)
+    rules = make_rules(
+        fee=fee,
+        slippage=slippage,
+        fraction=fraction,
+        amount=amount,
+        stop_loss=stop_loss,
+        take_profit=take_profit,
+        trailing_stop=trailing_stop,
+        amount_step=amount_step,
+        min_amount=min_amount,
+        min_cost=min_cost,
+    )
+    bars = inputs.read_bars(candles)
+    goal = inputs.read_target(target, candles.index)
+    gaps = inputs.find_gaps(bars.ts, gap_after)
+    inputs.check_prices(bars)
+    orders, trades, curves = _run(bars, goal, start, rules)
+    ids = frames.order_ids(orders, bars.ts)
+    return Simulation(
+        fills=frames.fill_frame(orders, ids, bars.ts, symbol),
+        trades=frames.trade_frame(trades, orders, ids, bars, gaps, symbol),
+        equity=frames.equity_frame(bars, *curves),
+        orders=frames.order_frame(orders, ids, bars.ts, rules, symbol),
+    )
+
+
+def _run(bars: Bars, goal: Floats, cash: float, rules: Rules) -> tuple[frames.Log, frames.Log, list[Floats]]:
+    """Make the pass; return the logs of orders and trades, and cash, position, equity and drawdown by bar."""
+    from tasks.backtest import kernel
+
+    account = np.zeros(1, kernel.ACCOUNT)
+    account["cash"] = account["peak"] = cash
+    account["guarded"] = min(rules.stop_loss, rules.take_profit, rules.trailing_stop) < np.inf
+    length = goal.size
+    # A guess of how often is traded; memory that is not written to costs nothing.
+    orders, trades = np.empty(64 + length // 16, codes.ORDER), np.empty(64 + length // 32, codes.TRADE)
+    curves = [np.empty(length) for _ in range(4)]
+    while kernel.advance(account, orders, trades, *bars[1:], goal, rules, *curves) < length:
+        orders, trades = _with_room(orders, account["orders"][0]), _with_room(trades, account["trades"][0])
+    orders, trades = _with_room(orders, account["orders"][0]), _with_room(trades, account["trades"][0])
+    kernel.finish(account, orders, trades, bars.closes[-1], rules, length - 1)
+    return orders[: account["orders"][0]], trades[: account["trades"][0]], curves
+
+
+def _with_room(log: frames.Log, used: int) -> frames.Log:
+    """Return the log with room for what one more bar can write, and as much again as it holds."""
+    from tasks.backtest.kernel import ORDERS_A_BAR
+
+    if used + ORDERS_A_BAR <= len(log):
+        return log
+    longer = np.empty(2 * len(log), log.dtype)
+    longer[:used] = log[:used]
+    return longer

@@ -1,0 +1,144 @@
+"""The logs of the compiled pass as tables, columns as `data/tables.py` declares them.
+
+Texts are put together by Arrow, a column at a time: a Python string a row would cost more than the simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.backtest.codes import EVENTS, FILLED, KINDS, LEGS, REASONS
+from tasks.backtest.inputs import Bars, Floats, Ints
+from tasks.backtest.rules import Rules
+
+Log = npt.NDArray[np.void]
+"""Rows as in `codes.ORDER` or `codes.TRADE`."""
+
+SIDES = ("sell", "buy")
+DIRECTIONS = ("short", "long")
+STR = pd.StringDtype(na_value=np.nan)
+
+
+def reasons(rules: Rules) -> tuple[str, ...]:
+    """Return the words for each reason, those of a refused order with the limit that it missed."""
+    steps = f" in steps of {rules.amount_step:g}" if rules.amount_step else ""
+    return (
+        *REASONS,
+        "no equity is left to size the order by",
+        f"the amount rounds down to 0{steps}",
+        f"the amount is below the market's minimum of {rules.min_amount:g}",
+        f"the cost is below the market's minimum of {rules.min_cost:g}",
+        "the cash does not cover the cost and the fee",
+    )
+
+
+def order_ids(orders: Log, index: pd.DatetimeIndex) -> pa.Array:
+    """Name each order by its decision's candle, its side and its leg: `2024-01-02T00:00:00Z-buy-open`."""
+    instants = index.asi8[orders["decision"]]
+    unit = "us" if (instants % 1_000_000).any() else "s"
+    day_and_time = pa.array(instants.view("datetime64[us]").astype(f"datetime64[{unit}]")).cast(pa.string())
+    decided = pc.binary_join_element_wise(pc.replace_substring(day_and_time, " ", "T"), "Z", "")
+    return pc.binary_join_element_wise(decided, _words(orders["side"] > 0, SIDES), _words(orders["leg"], LEGS), "-")
+
+
+def order_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, rules: Rules, symbol: str) -> pd.DataFrame:
+    """One row an order: filled, rejected, or still an intent after the last candle."""
+    return _frame(
+        symbol=pa.repeat(symbol, len(orders)),
+        order_id=ids,
+        event=_words(orders["event"], EVENTS),
+        ts=index.take(orders["bar"]),
+        decision_ts=index.take(orders["decision"]),
+        side=_words(orders["side"] > 0, SIDES),
+        type=_words(orders["kind"], KINDS),
+        amount=orders["amount"],
+        price=orders["trigger"],
+        reason=_words(orders["reason"], reasons(rules)),
+    )
+
+
+def fill_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, symbol: str) -> pd.DataFrame:
+    """One row a fill. Every order is filled at once, so that its fill is number 1."""
+    filled = orders["event"] == FILLED
+    fills, ids = orders[filled], ids.filter(pa.array(filled))
+    return _frame(
+        symbol=pa.repeat(symbol, len(fills)),
+        fill_id=pc.binary_join_element_wise(ids, "1", "-"),
+        order_id=ids,
+        trade_id=fills["trade"],
+        ts=index.take(fills["bar"]),
+        side=_words(fills["side"] > 0, SIDES),
+        price=fills["price"],
+        amount=fills["amount"],
+        fee=fills["fee"],
+        fee_currency=pa.nulls(len(fills), pa.string()),
+        liquidity=pa.repeat("taker", len(fills)),
+        reason=_words(fills["reason"], REASONS),
+    )
+
+
+def trade_frame(trades: Log, orders: Log, ids: pa.Array, bars: Bars, gaps: Ints, symbol: str) -> pd.DataFrame:
+    """One row a round trip, the last perhaps open."""
+    side, entry, leave = trades["side"], trades["entry_order"], trades["exit_order"]
+    is_open = leave < 0
+    entry_bar = orders["bar"][entry]
+    exit_bar = np.where(is_open, -1, orders["bar"][leave]) if len(trades) else entry_bar
+    last_bar = np.where(is_open, len(bars.ts) - 1, exit_bar)
+    absent = np.searchsorted(gaps, last_bar) - np.searchsorted(gaps, orders["decision"][entry])
+    entry_holding = trades["amount"] * trades["entry_price"]
+    exit_holding = trades["amount"] * trades["exit_price"]
+    profit = side * (exit_holding - entry_holding) - trades["fees"]
+    exit_reason = orders["reason"][leave] if len(trades) else leave
+    columns = {
+        "symbol": pa.repeat(symbol, len(trades)),
+        "trade_id": np.arange(1, len(trades) + 1),
+        "side": _words(side > 0, DIRECTIONS),
+        "status": _words(is_open, ("closed", "open")),
+        "entry_ts": bars.ts.take(entry_bar),
+        "exit_ts": bars.ts.take(exit_bar).where(~is_open),
+        "amount": trades["amount"],
+        "entry_price": trades["entry_price"],
+        "exit_price": trades["exit_price"],
+        "entry_holding": entry_holding,
+        "exit_holding": exit_holding,
+        "fees": trades["fees"],
+        "profit": profit,
+        "return": profit / entry_holding,
+        "exit_reason": _words(exit_reason, REASONS, absent=is_open),
+        "bars_held": last_bar - entry_bar,
+        "worst_excursion": trades["worst"],
+        "best_excursion": trades["best"],
+        "touches_gap": absent > 0,
+        "entry_order_id": ids.take(pa.array(entry)),
+        "exit_order_id": ids.take(pa.array(leave, mask=is_open)),
+    }
+    return _frame(**columns)
+
+
+def equity_frame(bars: Bars, cash: Floats, position: Floats, equity: Floats, drawdown: Floats) -> pd.DataFrame:
+    """One row a candle, valued at its close."""
+    # The closes are copied: the frame may be written to, the candles may not.
+    return _frame(ts=bars.ts, cash=cash, position=position, price=bars.closes.copy(), equity=equity, drawdown=drawdown)
+
+
+def _words(codes: Any, words: Sequence[str], absent: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    numbers = pa.array(np.asarray(codes).astype(np.int32), mask=absent)
+    return pa.DictionaryArray.from_arrays(numbers, pa.array(words)).cast(pa.string())
+
+
+def _frame(**columns: Any) -> pd.DataFrame:
+    return pd.DataFrame({name: _column(values) for name, values in columns.items()}, copy=False)
+
+
+def _column(values: Any) -> Any:
+    if isinstance(values, pa.Array):
+        return pd.array(values, dtype=STR)
+    # A field of a log is a view on whole rows; a column of its own is smaller and faster.
+    return np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values

@@ -1,0 +1,124 @@
+"""What the page does when the lake is not what one hopes for."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from conftest import Serve, Visit, backtest, wait_until_filled
+from playwright.sync_api import expect
+
+from data.runs import record_run
+from data.views import connect
+from data.writer import Lake
+
+pytestmark = pytest.mark.browser
+
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_an_empty_lake_says_what_to_do_and_fills_when_the_first_run_lands(
+    exists: bool, tmp_path: Path, serve: Serve, visit: Visit, lake_of_the_flow: Path
+) -> None:
+    lake = tmp_path / "lake"
+    if exists:
+        lake.mkdir()
+    dashboard = serve(lake)
+    page = visit(dashboard.url)
+    expect(page.get_by_text("No backtest yet")).to_be_visible()
+    expect(page.get_by_text("jarvis backtest --exchange sample --symbol AAPL")).to_be_visible()
+    expect(page.get_by_role("heading", name="Drawdown")).to_be_hidden()
+    if exists:
+        shutil.copytree(lake_of_the_flow, lake, dirs_exist_ok=True)
+    else:
+        backtest(lake)
+    expect(page.locator(".run strong:visible")).to_have_text("sma_crossover")
+    wait_until_filled(page)
+    expect(page.get_by_text("No backtest yet")).to_be_hidden()
+    assert "run=" in page.url
+
+
+def test_a_run_that_lands_is_offered_without_a_reload_and_the_page_stays(
+    lake_to_change: Path, serve: Serve, visit: Visit
+) -> None:
+    dashboard = serve(lake_to_change)
+    page = visit(dashboard.url)
+    address = page.url
+    backtest(lake_to_change, "--param", "fast=20", "--param", "slow=60")
+    expect(page.get_by_text("3 backtests")).to_be_visible()
+    expect(page.locator(".run strong:visible + .chip")).to_have_text("AAPL 1d")
+    assert address == page.url
+    page.get_by_role("combobox", name="Run").click()
+    expect(page.get_by_role("option").first).to_contain_text("fast=20")
+
+
+def test_an_unknown_run_says_so_and_offers_the_newest(lake_of_the_flow: Path, serve: Serve, visit: Visit) -> None:
+    dashboard = serve(lake_of_the_flow)
+    page = visit(f"{dashboard.url}?run={EVIL}&theme=light")
+    expect(page.get_by_role("alert")).to_contain_text(f"The lake has no backtest {EVIL}")
+    page.get_by_role("link", name=re.compile("Show the newest")).click()
+    wait_until_filled(page)
+    expect(page.locator(".run strong:visible")).to_have_text("sma_crossover")
+    assert "theme=light" in page.url
+
+
+def test_a_torn_file_spoils_one_card(lake_to_change: Path, serve: Serve, visit: Visit) -> None:
+    for file in (lake_to_change / "trades").glob("*.parquet"):
+        file.write_bytes(b"torn")
+    dashboard = serve(lake_to_change)
+    page = visit(dashboard.url)
+    alerts = page.get_by_role("alert")
+    expect(alerts).to_have_count(2)  # the table of trades, and the price with the trades' markers
+    expect(alerts.filter(has_text="The table of trades cannot be shown")).to_be_visible()
+    assert str(lake_to_change) not in page.content()
+    expect(page.locator(".tile:visible")).to_have_count(12)
+    expect(page.get_by_role("heading", name="Drawdown")).to_be_visible()
+
+
+def test_a_torn_list_of_runs_is_said_in_one_line(lake_to_change: Path, serve: Serve, visit: Visit) -> None:
+    for entry in (lake_to_change / "runs" / "_delta_log").iterdir():
+        entry.write_text("torn")
+    dashboard = serve(lake_to_change)
+    page = visit(dashboard.url)
+    expect(page.get_by_role("alert")).to_contain_text("The list of runs cannot be shown")
+
+
+def test_names_out_of_the_lake_are_shown_as_text(lake_to_change: Path, serve: Serve, visit: Visit) -> None:
+    lake = Lake(lake_to_change)
+    with connect(lake) as connection:
+        run = connection.sql("SELECT * FROM runs WHERE strategy = 'sma_crossover'").to_arrow_table().to_pylist()[0]
+        tables = {
+            name: connection.sql(
+                f"SELECT * EXCLUDE run_id FROM {name} WHERE run_id = '{run['run_id']}'"
+            ).to_arrow_table()
+            for name in ("signals", "equity", "trades", "metrics")
+        }
+    ts = tables["signals"]["ts"]
+    maps = pa.array([[(EVIL, 100.0)]] * len(ts), pa.map_(pa.string(), pa.float64()))
+    tables["signals"] = pa.table({"symbol": [EVIL] * len(ts), "ts": ts, "indicators": maps})
+    trades = tables["trades"].to_pandas().assign(symbol=EVIL, exit_reason=EVIL)
+    words = {"strategy": EVIL, "parameters": json.dumps({EVIL: EVIL}), "flow_run_id": EVIL, "manifest": EVIL}
+    later = run["created_at"] + pd.Timedelta(days=1)
+    record_run(lake, {**run, **words, "run_id": "evil", "created_at": later}, {**tables, "trades": trades})
+    dashboard = serve(lake_to_change)
+    page = visit(dashboard.url)
+    page.on("dialog", lambda dialog: pytest.fail(f"a name was run: {dialog.message}"))
+    expect(page.locator(".run strong:visible")).to_have_text(EVIL)
+    expect(page.locator(".tabulator-cell[tabulator-field='Stock']").first).to_have_text(EVIL)
+    page.get_by_role("combobox", name="Run").click()
+    expect(page.get_by_role("option").first).to_contain_text(EVIL)
+    page.keyboard.press("Escape")
+    page.locator("summary").click()
+    canvas = page.locator("canvas").first
+    box = canvas.bounding_box()
+    assert box is not None
+    for step in range(0, int(box["width"]), 12):
+        page.mouse.move(box["x"] + step, box["y"] + box["height"] / 2)
+    assert page.locator("img[src=x]").count() == 0
+    assert page.evaluate("() => [...document.images].filter(i => i.src.endsWith('/x')).length") == 0

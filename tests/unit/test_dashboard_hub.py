@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import dashboard_lake as rows
+import duckdb
+import pytest
+from bokeh.document import Document
+from lake_rows import data_files
+
+from dashboards import hub as hub_module
+from dashboards import queries
+from dashboards.hub import Hub
+from data.errors import LakeError
+from data.writer import Lake
+
+
+class Visitor(Document):
+    """A document without a server: what is put off until its lock is free happens at once."""
+
+    def add_next_tick_callback(self, callback: Callable[[], Any]) -> Any:
+        callback()
+
+
+def run_ids(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    return [run.run_id for run in queries.runs(connection, "backtest")]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "POLL", 0.02)
+
+
+def test_questions_are_answered_outside_the_event_loops_thread(lake: Lake) -> None:
+    answered = asyncio.run(Hub(lake).ask(lambda _: threading.get_ident()))
+    assert answered != threading.get_ident()
+
+
+def test_the_same_question_of_many_visitors_runs_once(lake: Lake) -> None:
+    asked = []
+
+    def question(_: duckdb.DuckDBPyConnection, detail: int) -> int:
+        asked.append(detail)
+        return detail
+
+    async def visit() -> list[int]:
+        hub = Hub(lake)
+        return [*await asyncio.gather(*[hub.ask(question, 1) for _ in range(20)]), await hub.ask(question, 2)]
+
+    assert asyncio.run(visit()) == [1] * 20 + [2]
+    assert sorted(asked) == [1, 2]
+
+
+def test_an_answer_that_is_there_can_be_had_without_asking(lake: Lake) -> None:
+    async def visit() -> tuple[Any, Any]:
+        hub = Hub(lake)
+        before = hub.kept(run_ids)
+        await hub.ask(run_ids)
+        return before, hub.kept(run_ids)
+
+    assert asyncio.run(visit()) == (None, [])
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_visitor_is_told_of_a_run_that_lands(lake: Lake) -> None:
+    async def visit() -> list[str]:
+        hub, told = Hub(lake), []
+        assert await hub.ask(run_ids) == []
+        hub.subscribe(Visitor(), lambda: told.append(True))
+        await asyncio.sleep(0.1)
+        assert not told
+        await asyncio.to_thread(rows.record, lake)
+        await until(lambda: bool(told))
+        while not (found := await hub.ask(run_ids)):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        return found
+
+    assert asyncio.run(visit()) == ["run-1"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_lands_before_the_first_look_is_not_missed(lake: Lake) -> None:
+    async def visit() -> None:
+        hub, told = Hub(lake), []
+        assert await hub.ask(run_ids) == []
+        rows.record(lake)
+        hub.subscribe(Visitor(), lambda: told.append(True))
+        await until(lambda: bool(told))
+        assert await hub.ask(run_ids) == ["run-1"]
+
+    asyncio.run(visit())
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_visitor_who_left_is_told_nothing_more(lake: Lake) -> None:
+    async def visit() -> list[str]:
+        hub, told, gone = Hub(lake), [], Visitor()
+        hub.subscribe(gone, lambda: told.append("gone"))
+        hub.subscribe(Visitor(), lambda: told.append("here"))
+        for leave in gone.session_destroyed_callbacks:
+            leave(None)  # type: ignore[arg-type]
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(rows.record, lake)
+        await until(lambda: bool(told))
+        return told
+
+    assert set(asyncio.run(visit())) == {"here"}
+
+
+def test_a_table_whose_log_is_torn_spoils_only_its_own_questions(lake: Lake) -> None:
+    rows.record(lake)
+    for entry in (lake.path("trades") / "_delta_log").iterdir():
+        entry.write_text("{ torn")
+
+    async def visit() -> list[str]:
+        hub = Hub(lake)
+        (run,) = await hub.ask(queries.runs, "backtest")
+        assert len(await hub.ask(queries.equity, run)) == 10
+        with pytest.raises(LakeError, match="trades cannot be read") as caught:
+            await hub.ask(queries.trades, run)
+        return str(caught.value).splitlines()
+
+    (line,) = asyncio.run(visit())
+    assert str(lake.root) not in line
+
+
+def test_a_file_that_is_torn_spoils_only_its_own_questions_and_names_no_folder(lake: Lake) -> None:
+    rows.record(lake)
+    data_files(lake, "metrics")[0].write_bytes(b"no parquet")
+
+    async def visit() -> str:
+        hub = Hub(lake)
+        (run,) = await hub.ask(queries.runs, "backtest")
+        assert len(await hub.ask(queries.trades, run)) == 1
+        with pytest.raises(LakeError) as caught:
+            await hub.ask(queries.metrics, run)
+        return str(caught.value)
+
+    told = asyncio.run(visit())
+    assert "\n" not in told
+    assert str(lake.root) not in told
+
+
+def test_files_that_were_compacted_away_under_a_reader_are_looked_up_afresh(lake: Lake) -> None:
+    lake.append("candles", rows.candles(5))
+    lake.append("candles", rows.candles(10).iloc[5:])
+    rows.record(lake)
+
+    async def visit() -> int:
+        hub = Hub(lake)
+        (run,) = await hub.ask(queries.runs, "backtest")
+        delta = lake.table("candles")
+        assert delta is not None
+        delta.optimize.compact()
+        delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+        return len(await hub.ask(queries.candles, run))
+
+    assert asyncio.run(visit()) == 10
+
+
+def test_rows_that_make_no_sense_are_a_line_too(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    def question(_: duckdb.DuckDBPyConnection) -> int:
+        raise TypeError("nothing to be subtracted")
+
+    with pytest.raises(LakeError, match="not what they should be"):
+        asyncio.run(Hub(lake).ask(question))
+    assert "nothing to be subtracted" in caplog.text

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+
+import dashboard_lake as rows
+import pandas as pd
+import pytest
+
+from dashboards import queries, run_words
+from dashboards.look import NONE, figure, part, theme_of
+from dashboards.metric_words import Metrics
+from dashboards.queries import Run
+from data.metrics import METRICS
+from data.views import connect
+from data.writer import Lake
+
+EVIL = "<script>alert(1)</script>\" onload='x'"
+
+
+@pytest.fixture
+def run(lake: Lake) -> Run:
+    rows.record(lake)
+    found = queries.run(connect(lake), "run-1")
+    assert found is not None
+    return found
+
+
+def metrics(**values: object) -> pd.DataFrame:
+    columns = {"value": None, "low": None, "high": None, "unit": "ratio", "note": None}
+    known = {name: columns | (row if isinstance(row, dict) else {"value": row}) for name, row in values.items()}
+    return pd.DataFrame.from_dict(known, orient="index", columns=list(columns)).astype({"value": float})
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "written"),
+    [
+        (0.0, "fraction", "0.00 %"),
+        (-0.31296, "fraction", "-31.30 %"),
+        (1234567.891, "quote", "1,234,567.89"),
+        (9.0, "count", "9"),
+        (412.5, "days", "412.5 days"),
+        (None, "ratio", NONE),
+        (float("nan"), "ratio", NONE),
+        (float("inf"), "ratio", "∞"),
+    ],
+)
+def test_figures_are_written_in_their_unit(value: float | None, unit: str, written: str) -> None:
+    assert figure(value, unit) == written
+
+
+@pytest.mark.parametrize("text", [None, "", "blue", "DARK", '"><script>'])
+def test_a_theme_that_is_unknown_is_dark(text: str | None) -> None:
+    assert theme_of(text) == "dark"
+
+
+def test_a_tile_shows_its_interval_and_its_meaning(run: Run) -> None:
+    tiles = {
+        tile.name: tile for tile in Metrics(run, metrics(sharpe_ratio={"value": 1.5, "low": 0.5, "high": 2.5})).tiles()
+    }
+    assert tiles["sharpe_ratio"].value == "1.50"
+    assert tiles["sharpe_ratio"].below == "95 %: 0.50 to 2.50"
+    assert tiles["sharpe_ratio"].meaning == METRICS["sharpe_ratio"].meaning
+
+
+def test_a_value_that_is_absent_says_why(run: Run) -> None:
+    told = {tile.name: tile for tile in Metrics(run, metrics(profit_factor={"note": "no losing trade"})).tiles()}
+    assert (told["profit_factor"].value, told["profit_factor"].below) == (NONE, "no losing trade")
+    assert (told["sortino_ratio"].value, told["sortino_ratio"].below) == (NONE, "not recorded")
+
+
+def test_a_loss_is_toned_as_one(run: Run) -> None:
+    tones = {tile.name: tile.tone for tile in Metrics(run, metrics(cumulative_return=-0.2, cagr=0.1)).tiles()}
+    assert (tones["cumulative_return"], tones["cagr"]) == ("bad", "good")
+
+
+def test_the_portfolio_table_begins_with_the_lessons_five(run: Run) -> None:
+    (title, first), *_ = Metrics(run, metrics()).portfolio()
+    assert title == "Portfolio"
+    lesson = ["Annual Return", "Cumulative Returns", "Annual Volatility", "Sharpe Ratio", "Sortino Ratio"]
+    assert [row.title for row in first[:5]] == lesson
+
+
+def test_every_metric_is_listed_once(run: Run) -> None:
+    listed = [row.name for _, table in Metrics(run, metrics()).portfolio() for row in table]
+    assert sorted(listed) == sorted(set(METRICS) - {"start", "end"})
+
+
+@pytest.mark.parametrize("search", ["", "sma", "BTC fast=5", "run-1", "slow=8 csv", "sma_crossover  ·  fast=5"])
+def test_a_run_is_found_by_any_of_its_words(run: Run, search: str) -> None:
+    assert run_words.has(run, search)
+
+
+@pytest.mark.parametrize("search", ["ema", "sma ETH", "fast=50"])
+def test_a_run_is_not_found_by_words_of_others(run: Run, search: str) -> None:
+    assert not run_words.has(run, search)
+
+
+def test_what_the_lake_says_is_shown_as_text(run: Run) -> None:
+    evil = run._replace(strategy=EVIL, symbol=EVIL, parameters=json.dumps({EVIL: EVIL}), manifest=EVIL, run_id=EVIL)
+    shown = [
+        run_words.head(evil),
+        run_words.absent(EVIL, evil, "dark"),
+        part("manifest", run=evil, text=run_words.manifest(evil)),
+        part("fault", title=EVIL, text=EVIL),
+        part("status", count=EVIL, lake=EVIL, fault=EVIL),
+        part("tiles", tiles=Metrics(evil, metrics(profit_factor={"note": EVIL})).tiles()),
+        part("portfolio", tables=Metrics(evil, metrics(profit_factor={"note": EVIL})).portfolio()),
+    ]
+    for html in shown:
+        assert "<script" not in html
+        assert "onload='" not in html
+        assert "&lt;script&gt;" in html
+
+
+def test_parameters_that_are_no_json_are_shown_as_they_are(run: Run) -> None:
+    assert "not json" in run_words.label(run._replace(parameters="not json"))
+
+
+def test_the_manifest_is_json_to_be_read(run: Run) -> None:
+    told = json.loads(run_words.manifest(run))
+    assert told["manifest"] == {"strategy": "sma_crossover"}
+    assert told["data_fingerprint"] == "00"
+
+
+def test_a_flow_run_is_linked_in_the_prefect_ui(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_a_flow = run._replace(flow_run_id="abc")
+    monkeypatch.delenv("PREFECT_UI_URL", raising=False)
+    monkeypatch.setenv("JARVIS_PREFECT_PORT", "4321")
+    assert 'href="http://127.0.0.1:4321/runs/flow-run/abc"' in run_words.head(of_a_flow)
+    monkeypatch.setenv("PREFECT_UI_URL", "https://prefect.example/")
+    assert 'href="https://prefect.example/runs/flow-run/abc"' in run_words.head(of_a_flow)
+    monkeypatch.setenv("PREFECT_UI_URL", "javascript:alert(1)")
+    assert "javascript" not in run_words.head(of_a_flow)
+    assert "href" not in run_words.head(run)
+
+
+def test_merged_candles_are_said_to_be_merged(run: Run) -> None:
+    long = run._replace(candles=1_000_000, end_ts=run.start_ts + pd.Timedelta(minutes=999_999))
+    assert "12 h" in run_words.head(long)
+    assert "drawn as" not in run_words.head(run)
