@@ -46,9 +46,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> BadInput:
     "unknown strategy 'sma': did you mean 'sma_crossover'? Known: macd, sma_crossover"
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    if not near:
-        near = [n for n in names if name and (n.startswith(name) or name.startswith(n))][:1]
+    begins = [n for n in names if name and (n.startswith(name) or name.startswith(n))]
+    near = begins or difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     guess = f" did you mean '{near[0]}'?" if near else ""
     listed = ", ".join(names) if names else "none"
     return BadInput(f"unknown {kind} '{name}':{guess} Known: {listed}")

@@ -80,11 +80,11 @@ def backtest(lake: Path, *options: str) -> None:
 
 
 @contextmanager
-def serving(lake: Path, folder: Path, *options: str, address: str | None = "127.0.0.1") -> Iterator[Dashboard]:
+def serving(
+    lake: Path, folder: Path, *options: str, address: str | None = "127.0.0.1", port: int = 0
+) -> Iterator[Dashboard]:
     """Serve the dashboard as the user does; afterwards its log must have no traceback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = port or _free_port()
     command = [sys.executable, "-m", "panel", "serve", "dashboards/trading.py", "--port", str(port), "--liveness"]
     command += [*(["--address", address] if address else []), *options]
     log = folder / "server.log"
@@ -99,6 +99,13 @@ def serving(lake: Path, folder: Path, *options: str, address: str | None = "127.
         process.wait(timeout=20)
     complaints = [line for line in log.read_text().splitlines() if "Traceback" in line or " ERROR" in line]
     assert not complaints, log.read_text()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _wait_for_the_server(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import Dashboard, Visit, chart, layer, visiting, wait_until_filled
 from playwright.sync_api import Browser, Page, expect
 
 from data.views import connect
 from data.writer import Lake
+from tests.browser.conftest import Dashboard, Visit, chart, layer, visiting, wait_until_filled
 
 pytestmark = pytest.mark.browser
 

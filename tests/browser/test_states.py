@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
-from conftest import Serve, Visit, backtest, wait_until_filled
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from data.runs import record_run
 from data.views import connect
 from data.writer import Lake
+from tests.browser.conftest import Serve, Visit, backtest, serving, wait_until_filled
 
 pytestmark = pytest.mark.browser
 
@@ -122,3 +122,21 @@ def test_names_out_of_the_lake_are_shown_as_text(lake_to_change: Path, serve: Se
         page.mouse.move(box["x"] + step, box["y"] + box["height"] / 2)
     assert page.locator("img[src=x]").count() == 0
     assert page.evaluate("() => [...document.images].filter(i => i.src.endsWith('/x')).length") == 0
+
+
+def test_a_page_whose_server_went_away_says_so_and_comes_back_with_it(
+    lake_of_the_flow: Path, tmp_path: Path, chromium: Browser
+) -> None:
+    context = chromium.new_context()
+    page = context.new_page()
+    with serving(lake_of_the_flow, tmp_path) as dashboard:
+        page.goto(f"{dashboard.url}?theme=light")
+        wait_until_filled(page)
+        address = page.url
+    expect(page.get_by_text("The server does not answer")).to_be_visible()
+    port = int(dashboard.url.split(":")[2].split("/")[0])
+    with serving(lake_of_the_flow, tmp_path, port=port):
+        expect(page.get_by_text("The server does not answer")).to_be_hidden(timeout=60_000)
+        wait_until_filled(page)
+        assert page.url == address
+        context.close()

@@ -480,6 +480,10 @@ def test_a_trade_is_marked_when_candles_are_absent_between_its_decision_and_its_
     assert gapped([0, 1, 2, 3, 4, 9], [1, 1, 1, 1, 1, 1]) == [True]  # still open
 
 
+def test_one_day_that_is_shorter_than_usual_makes_no_gaps_of_the_others() -> None:
+    assert gapped([0, 24, 48, 71, 95, 119], [1, 1, 1, 1, 1, 0]) == [False]
+
+
 def test_the_caller_may_say_where_candles_are_absent() -> None:
     nights = [0, 1, 2, 20, 21, 22]
     assert gapped(nights, [1, 1, 1, 1, 0, 0], gap_after=[]) == [False]

@@ -5,17 +5,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import dashboard_lake as rows
 import duckdb
 import pytest
 from bokeh.document import Document
-from lake_rows import data_files
 
 from dashboards import hub as hub_module
 from dashboards import queries
 from dashboards.hub import Hub
 from data.errors import LakeError
 from data.writer import Lake
+from tests.unit import dashboard_lake as rows
+from tests.unit.lake_rows import data_files
 
 
 class Visitor(Document):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dashboard_lake as rows
 import pandas as pd
 import pytest
 
@@ -8,6 +7,7 @@ from dashboards import queries
 from data.errors import LakeError
 from data.views import connect
 from data.writer import Lake
+from tests.unit import dashboard_lake as rows
 
 
 def of(lake: Lake) -> tuple[queries.Connection, queries.Run]:

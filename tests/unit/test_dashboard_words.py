@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 
-import dashboard_lake as rows
 import pandas as pd
 import pytest
 
@@ -13,6 +12,7 @@ from dashboards.queries import Run
 from data.metrics import METRICS
 from data.views import connect
 from data.writer import Lake
+from tests.unit import dashboard_lake as rows
 
 EVIL = "<script>alert(1)</script>\" onload='x'"
 

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from evaluate_runs import curve_of, measured, random_returns
+
+from tests.unit.evaluate_runs import curve_of, measured, random_returns
 
 
 def test_buy_and_hold_is_bought_at_the_open_of_the_first_candle() -> None:

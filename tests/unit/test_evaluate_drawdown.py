@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from evaluate_runs import instants, measured
+
+from tests.unit.evaluate_runs import instants, measured
 
 
 def test_maximum_drawdown_is_the_deepest_fall_below_a_peak() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from evaluate_runs import candles_of, equity_of, fills_of, instants, measured, trades_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from data.errors import BadInput
 from data.metrics import METRICS
 from data.tables import TABLES
 from tasks.evaluate.metrics import evaluate
+from tests.unit.evaluate_runs import candles_of, equity_of, fills_of, instants, measured, trades_of
 
 TS = instants(4)
 Inputs = dict[str, Any]

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import quantstats.stats as quantstats
-from evaluate_runs import candles_of, curve_of, equity_of, fills_of, instants, measured, random_returns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from tasks.evaluate.metrics import evaluate
+from tests.unit.evaluate_runs import candles_of, curve_of, equity_of, fills_of, instants, measured, random_returns
 
 SEEDS = range(4)
 CALENDARS = [("24/7", 365), ("XNYS", 252)]

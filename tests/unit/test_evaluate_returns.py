@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from evaluate_runs import curve_of, instants, measured, random_returns
 from scipy import stats
+
+from tests.unit.evaluate_runs import curve_of, instants, measured, random_returns
 
 
 def test_the_first_return_counts_from_the_starting_cash() -> None:

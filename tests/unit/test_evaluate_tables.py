@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from evaluate_runs import candles_of, curve_of, equity_of, fills_of, instants, measured, random_returns, trades_of
 
 from data.metrics import GROUPS, METRICS, PORTFOLIO, SOURCES
 from tasks.evaluate import evaluate_metrics, portfolio_table, trade_table
 from tasks.evaluate.handbook import PAGE, metrics_page
 from tasks.evaluate.tables import format_value
+from tests.unit.evaluate_runs import (
+    candles_of,
+    curve_of,
+    equity_of,
+    fills_of,
+    instants,
+    measured,
+    random_returns,
+    trades_of,
+)
 
 
 def test_the_portfolio_table_starts_with_the_lessons_five() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from evaluate_runs import fills_of, measured, trades_of
 from scipy import stats
+
+from tests.unit.evaluate_runs import fills_of, measured, trades_of
 
 DAY = pd.Timedelta(days=1)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from lake_rows import EPOCH, candles, hours
 
 from data.candles import PRICES, fingerprint, read_candles
 from data.errors import BadInput
 from data.writer import Lake
+from tests.unit.lake_rows import EPOCH, candles, hours
 
 
 def read(lake: Lake, **bounds: datetime | None) -> pd.DataFrame:

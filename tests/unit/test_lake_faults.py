@@ -12,7 +12,6 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from lake_rows import a_run, candles, content, data_files, metrics, of_a_run
 
 from data.candles import read_candles
 from data.errors import LakeError
@@ -20,6 +19,7 @@ from data.runs import record_run
 from data.upkeep import settle
 from data.views import connect
 from data.writer import Lake
+from tests.unit.lake_rows import a_run, candles, content, data_files, metrics, of_a_run
 
 ENVIRONMENT = {
     **os.environ,
@@ -80,7 +80,7 @@ from pathlib import Path
 
 from data.errors import LakeError
 from data.writer import Lake
-from lake_rows import metrics
+from tests.unit.lake_rows import metrics
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 lake = Lake(Path(sys.argv[1]))
@@ -129,7 +129,7 @@ from data.errors import LakeError
 from data.upkeep import settle
 from data.views import connect
 from data.writer import Lake
-from lake_rows import metrics, of_a_run
+from tests.unit.lake_rows import metrics, of_a_run
 
 os.setgroups([])
 os.setgid(65534)

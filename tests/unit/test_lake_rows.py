@@ -12,11 +12,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lake_rows import EPOCH, candles, metrics
 
 from data.errors import LakeError
 from data.rows import conform
 from data.tables import TABLES
+from tests.unit.lake_rows import EPOCH, candles, metrics
 
 CANDLES = TABLES["candles"]
 METRICS = TABLES["metrics"]

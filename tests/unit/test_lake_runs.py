@@ -13,7 +13,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lake_rows import SIZES, a_run, content, of_a_run
 
 from data import runs
 from data.errors import LakeError
@@ -21,6 +20,7 @@ from data.runs import canonical, code_version, is_recorded, read_run, record_run
 from data.tables import TABLES
 from data.views import connect
 from data.writer import Lake
+from tests.unit.lake_rows import SIZES, a_run, content, of_a_run
 
 MANIFEST = {"strategy": "sma", "parameters": {"slow": 100, "fast": 50}, "fee": 0.004, "seed": None, "name": "ü/é"}
 

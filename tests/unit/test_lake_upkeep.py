@@ -10,7 +10,6 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
-from lake_rows import SIZES, a_run, candles, content, data_files, metrics, of_a_run
 
 from data.candles import read_candles
 from data.errors import LakeError
@@ -19,6 +18,7 @@ from data.tables import TABLES
 from data.upkeep import Upkeep, settle
 from data.views import connect
 from data.writer import Claim, Lake
+from tests.unit.lake_rows import SIZES, a_run, candles, content, data_files, metrics, of_a_run
 
 AT_ONCE = timedelta(0)
 

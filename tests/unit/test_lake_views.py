@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pandas as pd
 import pytest
-from lake_rows import EPOCH, SIZES, a_run, candles, content, metrics, of_a_run
 
 from data import tables
 from data.errors import LakeError
@@ -17,6 +16,7 @@ from data.runs import record_run
 from data.tables import TABLES, Column, Table
 from data.views import connect
 from data.writer import Lake
+from tests.unit.lake_rows import EPOCH, SIZES, a_run, candles, content, metrics, of_a_run
 
 both = pytest.mark.parametrize("walled", [False, True], ids=["open", "walled"])
 

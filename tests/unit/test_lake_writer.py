@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from lake_rows import EPOCH, candles, content, data_files, metrics
 
 from data.candles import read_candles
 from data.errors import BadInput, LakeError
 from data.tables import TABLES
 from data.views import connect
 from data.writer import CHECKPOINT_EVERY, Claim, Lake
+from tests.unit.lake_rows import EPOCH, candles, content, data_files, metrics
 
 
 def rows(lake: Lake, table: str) -> int:
