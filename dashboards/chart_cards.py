@@ -6,15 +6,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
 from dashboards import queries
-from dashboards.look import Theme
+from dashboards.look import Theme, part
 from dashboards.queries import Run
 from dashboards.session import Card, Session
 from data.errors import LakeError
+
+if TYPE_CHECKING:
+    from dashboards.charts import Charts
 
 _THREAD = ThreadPoolExecutor(1, thread_name_prefix="charts")  # HoloViews keeps state of its own: one drawing at a time
 _logger = logging.getLogger("jarvis.dashboard")
@@ -24,7 +27,7 @@ Answers = dict[str, Any]
 
 View = tuple[float, float]
 Drawn = dict[str, list[Any] | str]
-"""Figures by card, or the reason why there are none."""
+"""Figures by card, with words above them where something is left out, or the reason why there are none."""
 
 
 class ChartCards:
@@ -62,32 +65,44 @@ class ChartCards:
             if isinstance(figures, str):
                 self.cards[name].fail(figures)
             else:
-                panes = [pn.pane.Bokeh(figure, sizing_mode="stretch_width", margin=0) for figure in figures]
-                self.cards[name].show(*panes)
+                self.cards[name].show(*map(_pane, figures))
+
+
+def _pane(content: Any) -> Any:
+    return content if isinstance(content, str) else pn.pane.Bokeh(content, sizing_mode="stretch_width", margin=0)
 
 
 def _draw(run: Run, answers: Answers, theme: Theme, view: View | None) -> tuple[Any, Drawn]:
     from dashboards.charts import Charts  # seconds to import, the first time
 
     charts = Charts(run.start_ts, run.end_ts, theme, view)
-    open_ = answers["first_open"]
-    cash, start = run.cash, None if isinstance(open_, LakeError) else open_
-    drawings: dict[str, tuple[tuple[str, ...], Callable[..., list[Any]]]] = {
-        "price": (("candles", "indicators", "markers"), charts.price),
-        "equity": (("equity",), lambda equity: charts.equity(equity, cash, start)),
-        "drawdown": (("equity",), charts.drawdown),
+    drawn: Drawn = {
+        "price": _price(charts, answers),
+        "equity": _drawn(charts.equity, answers["equity"], run.cash, _without_fault(answers["first_open"])),
+        "drawdown": _drawn(charts.drawdown, answers["equity"]),
     }
-    drawn = {name: _drawn([answers[need] for need in needs], draw) for name, (needs, draw) in drawings.items()}
     charts.connect()
     return charts.time, drawn
 
 
-def _drawn(needs: list[Any], draw: Callable[..., list[Any]]) -> list[Any] | str:
-    for need in needs:
-        if isinstance(need, LakeError):
-            return str(need)
+def _price(charts: Charts, answers: Answers) -> list[Any] | str:
+    """Draw the price; what cannot be had of indicators and markers is left out, and said above it."""
+    extras = (answers["indicators"], answers["markers"])
+    faults = {str(extra) for extra in extras if isinstance(extra, LakeError)}
+    drawn = _drawn(charts.price, answers["candles"], *map(_without_fault, extras))
+    said = [part("fault", title="Something is left out of this chart", text=fault) for fault in sorted(faults)]
+    return drawn if isinstance(drawn, str) else [*said, *drawn]
+
+
+def _without_fault(answer: Any) -> Any:
+    return None if isinstance(answer, LakeError) else answer
+
+
+def _drawn(draw: Callable[..., list[Any]], answer: Any, *others: Any) -> list[Any] | str:
+    if isinstance(answer, LakeError):
+        return str(answer)
     try:
-        return draw(*needs)
+        return draw(answer, *others)
     except Exception as error:  # whatever a library makes of odd data spoils this card alone
         _logger.exception("a chart could not be drawn")
         return f"it could not be drawn: {type(error).__name__}"

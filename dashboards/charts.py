@@ -34,6 +34,7 @@ from dashboards.look import PALETTES, Theme, asset
 
 PRICE_HEIGHT, OSCILLATOR_HEIGHT, EQUITY_HEIGHT, DRAWDOWN_HEIGHT = 430, 150, 300, 170
 
+_MARKER_COLUMNS = ["ts", "action", "events", "price", "amount", "profit", "text"]
 _MARKS = {"buy": "triangle", "sell": "inverted_triangle"}
 
 Figure = Any
@@ -58,8 +59,10 @@ class Charts:
         self._figures: list[Figure] = []
         self._readings: dict[str, tuple[Any, list[tuple[str, str]]]] = {}
 
-    def price(self, candles: Frame, indicators: Frame, markers: Frame) -> list[Figure]:
+    def price(self, candles: Frame, indicators: Frame | None, markers: Frame | None) -> list[Figure]:
         """Draw candles, the indicators on their scale, and the markers; below it a figure for each other scale."""
+        indicators = candles[["ts"]] if indicators is None else indicators
+        markers = pd.DataFrame(columns=_MARKER_COLUMNS) if markers is None else markers
         beside, below = split_indicators(candles, indicators)
         colours = dict(
             zip([*beside, *(name for group in below for name in group)], itertools.cycle(self._colours.lines))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import functools
+import gc
 import logging
-import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -39,8 +40,6 @@ class Edition:
         self.stamp = stamp(lake)
         self._root = str(lake.root)
         self._connection = connect(lake)
-        weakref.finalize(self, self._connection.close)  # DuckDB complains of one that is open when Python ends
-        self._connection.execute("SET GLOBAL python_enable_replacements = false")  # no view is a Python variable
         self.answers: dict[Any, asyncio.Future[Any]] = {}
 
     def answer(self, question: Question[..., T], *details: Any) -> T:
@@ -68,6 +67,11 @@ class Hub:
         self._seen: Stamp | None = None
         self._listeners: dict[Document, Callable[[], None]] = {}
         self._poller: asyncio.Task[None] | None = None
+
+    def close(self) -> None:
+        """Let go of the lake; DuckDB fills the terminal with complaints of what is still there when Python ends."""
+        self._edition = None
+        gc.collect()
 
     def subscribe(self, document: Document, listener: Callable[[], None]) -> None:
         """Call `listener` at each new version of the lake until the session ends."""
@@ -143,7 +147,9 @@ class Hub:
 @functools.cache
 def hub() -> Hub:
     """Return the hub of this process, over the settings' lake."""
-    return Hub(Lake.open())
+    shared = Hub(Lake.open())
+    atexit.register(shared.close)
+    return shared
 
 
 def _in_thread(work: Callable[..., T], *details: Any) -> asyncio.Future[T]:

@@ -76,7 +76,8 @@ def _parameters(run: Run) -> str:
     named = _json(run.parameters)
     if not isinstance(named, dict):
         return run.parameters
-    return " ".join(f"{name}={value}" for name, value in named.items())
+    words = {name: value if isinstance(value, str) else json.dumps(value) for name, value in named.items()}
+    return " ".join(f"{name}={word}" for name, word in words.items())
 
 
 def _span(seconds: int) -> str:

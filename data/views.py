@@ -21,11 +21,13 @@ _SQL_TYPES = {
     pa.map_(pa.string(), pa.float64()): "MAP(VARCHAR, DOUBLE)",
 }
 
+_OURS: dict[str, Any] = {"python_enable_replacements": False}
+"""A name in a query is a view's, never a Python variable's."""
+
 _WALLS: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "allow_community_extensions": False,
-    "python_enable_replacements": False,
     "allow_persistent_secrets": False,
     "temp_directory": "",
 }
@@ -55,7 +57,7 @@ def connect(lake: Lake, *, walled: bool = False) -> duckdb.DuckDBPyConnection:
     With `walled`, for SQL that a person typed: no statement can reach a file, the network or an extension, so nothing
     in the lake can be changed.
     """
-    connection = duckdb.connect(":memory:", config=_WALLS if walled else {})
+    connection = duckdb.connect(":memory:", config=_OURS | (_WALLS if walled else {}))
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")  # it would be printed among the answers
     # A run is recorded after all that belongs to it: whoever is in this version of `runs` is whole in the others.

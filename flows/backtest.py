@@ -51,6 +51,7 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
         parameters.timeframe,
         parameters.start,
         parameters.end,
+        refresh=parameters.refresh,
     )
     market = read_market(lake, parameters.exchange, parameters.symbol)
     manifest = describe(parameters, strategy, market, candles)

@@ -55,6 +55,7 @@ def backtest(
     stop_loss: Annotated[float | None, typer.Option(help="Leave at this fraction against the entry.")] = None,
     take_profit: Annotated[float | None, typer.Option(help="Leave at this fraction in favour of the entry.")] = None,
     trailing_stop: Annotated[float | None, typer.Option(help="Leave at this fraction off the best price.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask the exchange for newer candles first.")] = False,
     as_json: Json = False,
 ) -> None:
     """Backtest a strategy and print the portfolio table, the trade table and the run's id.

@@ -56,6 +56,7 @@ class Series(BaseModel):
 class BacktestParameters(Series):
     """All that decides a backtest."""
 
+    refresh: bool = Field(False, description="Ask the exchange for newer candles first; else only if there are none.")
     strategy: str = Field("sma_crossover", description="Name of a strategy, or path/to/file.py:Class.")
     params: dict[str, float | int | bool | str] = Field(
         default_factory=dict, description='Parameters of the strategy: {"fast": 50, "slow": 100}.'

@@ -84,7 +84,8 @@ class Processes:
 
 def up(say: Callable[[str], None]) -> None:
     """Start what is not there yet, backtest the sample, print the addresses, and wait for Ctrl-C."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background job would ignore Ctrl-C
+        signal.signal(number, _interrupt)
     load_environment()
     os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "3")  # seconds until a run asked for in the UI is seen
     with Processes() as processes:

@@ -53,25 +53,31 @@ def fetch_data(
     *,
     file: str | Path | None = None,
     calendar: str | None = None,
+    refresh: bool = True,
     offline: bool = False,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Return the candles of a series from `start` to before `end` (UTC), having collected what the lake lacks.
 
-    A candles frame. Nothing is asked of a network when `offline`, when the lake holds the whole range, or when the
-    series came from a file. For `file`, `calendar` and what may be None with a file, see `collect_series`. Raises
-    BadInput where there are no candles, or the range is empty; SourceError where the source cannot be read.
+    A candles frame. Nothing is asked of a network when `offline`, when the lake holds the whole range, when it holds
+    some of it and `refresh` is off, or when the series came from a file. For `file`, `calendar` and what may be None
+    with a file, see `collect_series`. Raises BadInput where there are no candles, or the range is empty; SourceError
+    where the source cannot be read.
     """
     first, until = check_range(start, end)
     if file is not None or exchange == SAMPLE:
         done = collect_series.fn(
             lake, exchange, symbol, timeframe, start, end, file=file, calendar=calendar, progress=progress
         )
-        series = done.series
-    else:
-        series = _named(exchange, symbol, timeframe)
-        if not offline and _can_ask(lake, series, first, until):
-            collect_series.fn(lake, *series, start, end, calendar=calendar, progress=progress)
+        return _held(lake, done.series, first, until)
+    series = _named(exchange, symbol, timeframe)
+    wanted = not offline and (refresh or read_candles(lake, *series, first, until).empty)
+    if wanted and _can_ask(lake, series, first, until):
+        collect_series.fn(lake, *series, start, end, calendar=calendar, progress=progress)
+    return _held(lake, series, first, until)
+
+
+def _held(lake: Lake, series: Series, first: pd.Timestamp | None, until: pd.Timestamp | None) -> pd.DataFrame:
     candles = read_candles(lake, *series, first, until)
     if candles.empty:
         raise BadInput(_nothing(series, first, until))

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, expect
 from data.runs import record_run
 from data.views import connect
 from data.writer import Lake
-from tests.browser.conftest import Serve, Visit, backtest, serving, wait_until_filled
+from tests.browser.conftest import Serve, Visit, backtest, chart, serving, wait_until_filled
 
 pytestmark = pytest.mark.browser
 
@@ -74,7 +74,8 @@ def test_a_torn_file_spoils_one_card(lake_to_change: Path, serve: Serve, visit: 
     dashboard = serve(lake_to_change)
     page = visit(dashboard.url)
     alerts = page.get_by_role("alert")
-    expect(alerts).to_have_count(2)  # the table of trades, and the price with the trades' markers
+    expect(alerts).to_have_count(2)  # the table of trades, and a word above the price: its markers are absent
+    assert chart(page, "price") is not None
     expect(alerts.filter(has_text="The table of trades cannot be shown")).to_be_visible()
     assert str(lake_to_change) not in page.content()
     expect(page.locator(".tile:visible")).to_have_count(12)

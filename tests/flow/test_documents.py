@@ -93,7 +93,7 @@ def test_the_documents_lead_only_to_files_that_are_there() -> None:
 
 
 def test_make_alone_explains_every_target() -> None:
-    done = subprocess.run(["make"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    done = subprocess.run(["make", "--no-print-directory"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())  # type: ignore[index]
     assert {line.split()[0] for line in done.stdout.splitlines()} == targets

@@ -76,6 +76,11 @@ def test_markers_stand_at_their_times_and_prices() -> None:
         assert list(data["price"]) == [markers()["price"][row]]
 
 
+def test_a_price_without_indicators_and_markers_is_drawn_all_the_same() -> None:
+    (figure,) = charts().price(candles(), None, None)
+    assert figure.name == "price"
+
+
 def test_each_scale_has_a_figure_and_all_share_one_axis_of_time() -> None:
     drawn = charts()
     known = indicator(average=candles()["close"], rsi=50 + 30 * np.sin(np.arange(200) / 7) * 0.01)

@@ -159,6 +159,15 @@ def test_a_range_that_the_lake_holds_is_asked_of_no_exchange(
     assert len(fetch_data(lake, "kraken", "BTC/USD", "1h", start)) == 48
 
 
+def test_without_a_refresh_only_an_empty_range_is_asked_for(
+    lake: Lake, kraken: PublicExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "ExchangeSource", lambda name: pytest.fail("an exchange was asked"))
+    assert len(fetch_data(lake, "kraken", "BTC/USD", "1h", day("2015-01-01"), refresh=False)) == 48
+    with pytest.raises(pytest.fail.Exception, match="an exchange was asked"):
+        fetch_data(lake, "kraken", "ETH/USD", "1h", refresh=False)
+
+
 def test_offline_the_lake_is_all_there_is(lake: Lake, kraken: PublicExchange, no_network: None) -> None:
     assert len(fetch_data(lake, "kraken", "BTC/USD", "1h", day("2015-01-01"), offline=True)) == 48
     with pytest.raises(BadInput, match="jarvis collect --exchange kraken --symbol ETH/USD --timeframe 1h"):
