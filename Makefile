@@ -50,8 +50,8 @@ clean:  ## Remove the environment; the lake stays
 	@$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv
 
 .venv/bin/python: | $(UV)
-	@echo "Creating the environment in .venv ..."
-	@$(UV) venv --quiet --allow-existing $(if $(PYTHON),--python $(PYTHON)) .venv
+	@test -x $@ || { echo "Creating the environment in .venv ..."; \
+	$(UV) venv --quiet --allow-existing $(if $(PYTHON),--python $(PYTHON)) .venv; }
 
 .venv/runtime: requirements.lock pyproject.toml | .venv/bin/python
 	@echo "Installing what Jarvis needs from requirements.lock (a minute) ..."
