@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from data.errors import BadInput
 
@@ -23,8 +23,3 @@ def parse_timeframe(text: str) -> timedelta:
     if match is None:
         raise BadInput(f"unknown timeframe '{text}': write a number and m, h, d or w, such as 1m, 4h or 1d")
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-
-
-def is_closed(ts: datetime, timeframe: str, now: datetime | None = None) -> bool:
-    """Tell whether the candle that opened at `ts` (UTC) is closed at `now` (UTC)."""
-    return ts + parse_timeframe(timeframe) <= (now or datetime.now(UTC))

@@ -21,6 +21,8 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from data.tables import TABLES
+
 if TYPE_CHECKING:
     from flows.backtest import Backtest
     from flows.doctor import Finding
@@ -44,8 +46,8 @@ def backtest_json(result: Backtest) -> None:
             "run_id": result.run_id,
             "manifest": result.manifest,
             "metrics": metrics,
-            "trades": _records(simulation.trades),
-            "fills": _records(simulation.fills),
+            "trades": _rows("trades", simulation.trades, result.run_id),
+            "fills": _rows("fills", simulation.fills, result.run_id),
         }
     )
 
@@ -186,6 +188,11 @@ def _cell(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
     return str(value)
+
+
+def _rows(table: str, frame: pd.DataFrame, run_id: str) -> list[dict[str, Any]]:
+    """Return a run's rows with the columns of the lake's table, in its order."""
+    return _records(frame.assign(run_id=run_id)[TABLES[table].schema.names])
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -200,3 +200,28 @@ def test_the_doctor_is_content_and_names_a_lake_that_cannot_be_written(
     done = jarvis("doctor", "--json")
     assert done.returncode == 1
     assert not next(finding for finding in json.loads(done.stdout) if finding["what"] == "lake")["ok"]
+
+
+def test_a_full_disk_is_said_in_a_line_and_the_run_is_whole_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("needs leave to mount a small disk")
+    monkeypatch.setenv("JARVIS_LAKE", str(disk / "lake"))
+    try:
+        full = jarvis("backtest")
+        assert full.returncode == 1
+        assert full.stdout == ""
+        assert full.stderr.splitlines()[-1].startswith("jarvis: disk full: nothing was written to")
+        assert json.loads(jarvis("sql", "select count(*) as n from runs", "--json").stdout) == [{"n": 0}]
+        subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)
+        assert jarvis("backtest").returncode == 0
+        asked = jarvis("sql", "select count(*) as rows, count(distinct ts) as days from signals", "--json")
+        assert json.loads(asked.stdout) == [{"rows": 1509, "days": 1509}]
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from data.tables import TABLES
+
 CASH, FEE, SLIPPAGE, FAST, SLOW = 100_000.0, 0.004, 0.0005, 50, 100
 
 
@@ -79,6 +81,12 @@ def test_the_fills_carry_all_the_money_that_moved(answer: dict[str, Any]) -> Non
     held = sum(fill["amount"] * (1 if fill["side"] == "buy" else -1) for fill in answer["fills"])
     last_close = rows_of_the_file()[-1][2]
     assert cash + held * last_close == pytest.approx(answer["metrics"]["final_equity"], rel=1e-9)
+
+
+def test_the_rows_have_the_columns_of_the_lake(answer: dict[str, Any]) -> None:
+    for table in ("trades", "fills"):
+        assert all(list(row) == TABLES[table].schema.names for row in answer[table])
+        assert {row["run_id"] for row in answer[table]} == {answer["run_id"]}
 
 
 def test_the_manifest_says_what_was_run(answer: dict[str, Any]) -> None:
