@@ -30,8 +30,9 @@ def read_candles(
     """Return the current candles of a series from `start` to before `end` (aware; None: no bound).
 
     Columns open, high, low, close, volume (float64) and trades (float64, NaN where unknown); the index `ts` is the UTC
-    instant at which the candle opens, ascending and unique. No candles give an empty frame. Raises BadInput for a bound
-    without a time zone, LakeError where the candles cannot be read.
+    instant at which the candle opens, ascending and unique. No candles give an empty frame. `attrs["version"]` is the
+    version of the table that was read, -1 where there is none. Raises BadInput for a bound without a time zone,
+    LakeError where the candles cannot be read.
     """
     wanted = pc.field("superseded_at").is_null()
     if start is not None:
@@ -49,7 +50,9 @@ def read_candles(
     numbers = {name: rows[name].to_numpy().astype("float64", copy=False) for name in _COLUMNS}
     index = pd.DatetimeIndex(rows["ts"].to_numpy(), name="ts").as_unit("us").tz_localize("UTC")
     candles = pd.DataFrame(numbers, index=index)
-    return candles if index.is_monotonic_increasing else candles.sort_index()
+    candles = candles if index.is_monotonic_increasing else candles.sort_index()
+    candles.attrs["version"] = -1 if delta is None else delta.version()
+    return candles
 
 
 def _instant(name: str, bound: datetime) -> pa.Scalar:

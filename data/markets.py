@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from data.views import connect
+from data.views import read
 from data.writer import Lake
 
 
@@ -28,8 +28,6 @@ class Market:
 def read_market(lake: Lake, exchange: str, symbol: str) -> Market:
     """Return what the lake knows of a market; a market that it does not know has a name and no limits."""
     names = [field.name for field in fields(Market)]
-    connection = connect(lake)
     query = f"SELECT {', '.join(names)} FROM markets WHERE exchange = ? AND symbol = ?"
-    row = connection.execute(query, [exchange, symbol]).fetchone()
-    connection.close()
-    return Market(exchange, symbol) if row is None else Market(*row)
+    rows = read(lake, query, [exchange, symbol], tables={"markets"}).to_pylist()
+    return Market(**rows[0]) if rows else Market(exchange, symbol)

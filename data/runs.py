@@ -8,15 +8,12 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from data.errors import LakeError
-from data.rows import one_line
 from data.settings import CHECKOUT
 from data.tables import TABLES
-from data.views import connect
+from data.views import read
 from data.writer import Claim, Lake
 
 _DECIDING = ("data/candles.py", "tasks/signal", "tasks/backtest", "tasks/evaluate", "flows/backtest.py")
@@ -85,11 +82,6 @@ def _of_run(identity: str, rows: pd.DataFrame | pa.Table) -> pd.DataFrame | pa.T
 def read_run(lake: Lake, run: str, table: str) -> pd.DataFrame:
     """Return a run's rows of a table, in the table's order. Raises LakeError where it cannot be read."""
     order = ", ".join(TABLES[table].sort)
-    with connect(lake) as connection:
-        try:
-            found = connection.sql(f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {order}", params=[run])
-            rows: pa.Table = found.to_arrow_table()
-        except duckdb.Error as error:
-            raise LakeError(one_line(error)) from None
-    frame: pd.DataFrame = rows.to_pandas()
+    query = f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {order}"
+    frame: pd.DataFrame = read(lake, query, [run], tables={"runs", table}).to_pandas()
     return frame

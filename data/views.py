@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import duckdb
@@ -46,13 +47,26 @@ PORTFOLIO = """
 """The lesson's columns, over the table equity."""
 
 
-def connect(lake: Lake, *, walled: bool = False) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory connection with a view for each table.
+def read(lake: Lake, query: str, parameters: Any, *, tables: Collection[str]) -> pa.Table:
+    """Return the rows of one of our own queries, over the views of the tables that it names.
+
+    Raises LakeError where one of them cannot be read.
+    """
+    with connect(lake, tables=tables) as connection:
+        try:
+            rows: pa.Table = connection.sql(query, params=parameters).to_arrow_table()
+        except duckdb.Error as error:
+            raise LakeError(one_line(error)) from None
+    return rows
+
+
+def connect(lake: Lake, *, tables: Collection[str] = TABLES, walled: bool = False) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory connection with a view for each table, or for some: each costs a look at its log.
 
     The views show one version of the lake, whatever is written later; connect again to see it. `candles` has the
     current revisions, `candle_revisions` all of them; what belongs to a run is seen once the run is recorded.
     `portfolio` has the lesson's columns. Times are UTC. A table that cannot be read raises duckdb.Error when it is
-    asked; the others answer.
+    asked; the others answer. Of the tables of a run none is seen without `runs`.
 
     With `walled`, for SQL that a person typed: no statement can reach a file, the network or an extension, so nothing
     in the lake can be changed.
@@ -61,13 +75,14 @@ def connect(lake: Lake, *, walled: bool = False) -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")  # it would be printed among the answers
     # A run is recorded after all that belongs to it: whoever is in this version of `runs` is whole in the others.
-    for name in sorted(TABLES, key=lambda name: name != "runs"):
+    for name in sorted(tables, key=lambda name: name != "runs"):
         try:
             _create_view(connection, TABLES[name], _rows(connection, lake, TABLES[name], walled=walled))
         except (LakeError, duckdb.Error) as error:
             reason = one_line(error) if isinstance(error, LakeError) else f"table {name}: {one_line(error)}"
             _create_view(connection, TABLES[name], _refusal(TABLES[name], reason))
-    connection.execute(f"CREATE VIEW portfolio AS {PORTFOLIO}")
+    if "equity" in tables:
+        connection.execute(f"CREATE VIEW portfolio AS {PORTFOLIO}")
     if walled:
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,9 @@ import time
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
+
+from data.settings import CHECKOUT, settings
+from flows.up import dashboard_command, free_port, listens
 
 DOCS = Path(__file__).parent
 PICTURES = {
@@ -31,12 +33,11 @@ def main() -> None:
         sys.exit("pictures need Chromium: sudo apt-get install chromium")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["JARVIS_LAKE"] = str(Path(folder) / "lake")
-        python("-m", "flows.cli", "backtest", "--exchange", "sample", "--symbol", "AAPL").wait()
-        port = free_port()
-        server = python(
-            *("-m", "panel", "serve", "dashboards/trading.py", "--address", "127.0.0.1", "--port", str(port)),
-            *("--setup", "dashboards/setup.py"),
+        subprocess.run(
+            [sys.executable, "-m", "flows.cli", "backtest"], cwd=CHECKOUT, stdout=subprocess.DEVNULL, check=True
         )
+        port = free_port(settings().dashboard_port)
+        server = subprocess.Popen(dashboard_command(port), cwd=CHECKOUT, stdout=subprocess.DEVNULL)  # noqa: S603
         try:
             wait_for(port, server)
             with sync_playwright() as playwright:
@@ -47,27 +48,12 @@ def main() -> None:
             server.wait()
 
 
-def python(*arguments: str) -> subprocess.Popen[bytes]:
-    """Start Python in the checkout, quietly."""
-    return subprocess.Popen([sys.executable, *arguments], cwd=DOCS.parent, stdout=subprocess.DEVNULL)  # noqa: S603
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    """Wait until the server listens; exits where it ended instead."""
-    while server.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    """Wait until the server answers; exits where it ended instead."""
+    while not listens(port):
+        if server.poll() is not None:
+            sys.exit("the dashboard could not be started")
         time.sleep(0.2)
-    sys.exit("the dashboard could not be started")
 
 
 def take(browser: Browser, address: str) -> None:

@@ -78,7 +78,7 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
     result = Backtest(run_id(manifest), manifest, metrics, simulation)
     record_run(
         lake,
-        _run_row(result, lake),
+        _run_row(result, candles.attrs["version"]),
         {
             "signals": signals_table(signals, parameters.symbol),
             "orders": simulation.orders,
@@ -130,7 +130,7 @@ def describe(
     }
 
 
-def _run_row(result: Backtest, lake: Lake) -> dict[str, Any]:
+def _run_row(result: Backtest, candles_version: int) -> dict[str, Any]:
     manifest = result.manifest
     copied = ("kind", "exchange", "symbol", "timeframe", "strategy", "candles", "cash", "data_fingerprint")
     return {
@@ -140,7 +140,7 @@ def _run_row(result: Backtest, lake: Lake) -> dict[str, Any]:
         "start_ts": pd.Timestamp(manifest["start"]),
         "end_ts": pd.Timestamp(manifest["end"]),
         **manifest["costs"],
-        "candles_version": lake.version("candles"),
+        "candles_version": candles_version,
         "code_version": manifest["code_version"],
         "seed": manifest["seed"],
         "manifest": canonical(manifest),

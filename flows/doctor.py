@@ -62,9 +62,7 @@ def _packages() -> Iterator[Finding]:
 
 def _lake() -> Iterator[Finding]:
     lake = settings().lake
-    place = lake
-    while not place.exists():
-        place = place.parent
+    place = _there(lake)
     with tempfile.TemporaryFile(dir=place):
         yield Finding("lake", ok=True, detail=f"{lake} can be written" if place == lake else f"{lake} will be made")
 
@@ -72,18 +70,21 @@ def _lake() -> Iterator[Finding]:
 def _tables() -> Iterator[Finding]:
     lake = Lake.open()
     for name in TABLES:
-        if lake.version(name) < 0:
+        number = lake.version(name)
+        if number < 0:
             continue
         rows = run_query(lake, f"SELECT count(*) FROM {name}")[0][0].as_py()  # noqa: S608 - a name of ours
-        yield Finding(f"table {name}", ok=True, detail=f"{rows:,} rows, version {lake.version(name)}")
+        yield Finding(f"table {name}", ok=True, detail=f"{rows:,} rows, version {number}")
 
 
 def _room() -> Iterator[Finding]:
-    place = Path(settings().lake)
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(_there(settings().lake)).free
     yield Finding("disk", ok=free > _ROOM, detail=f"{free / _ROOM:.1f} GiB free")
+
+
+def _there(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that is there."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 def _prefect() -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from data.tables import TABLES
-from data.views import connect
+from data.views import read
 from data.writer import Lake
 from tasks.fetch.source import Fact, Series
 
@@ -76,16 +76,16 @@ def _key(fact: Fact) -> tuple[str, pd.Timestamp, pd.Timestamp]:
 
 
 def _rows(lake: Lake, series: Series) -> list[_Row]:
-    connection = connect(lake)
-    rows = connection.execute(
-        """SELECT kind, epoch_us(start_ts), epoch_us(end_ts), candles, detail, epoch_us(found_at), epoch_us(resolved_at)
-        FROM quality WHERE exchange = ? AND symbol = ? AND timeframe = ?""",
-        list(series),
-    ).fetchall()
-    connection.close()
+    query = """SELECT kind, epoch_us(start_ts) AS start, epoch_us(end_ts) AS "end", candles, detail,
+        epoch_us(found_at) AS found, epoch_us(resolved_at) AS resolved
+        FROM quality WHERE exchange = ? AND symbol = ? AND timeframe = ?"""
     return [
-        (Fact(kind, _utc(start), _utc(end), candles, detail), _utc(found), None if resolved is None else _utc(resolved))
-        for kind, start, end, candles, detail, found, resolved in rows
+        (
+            Fact(row["kind"], _utc(row["start"]), _utc(row["end"]), row["candles"], row["detail"]),
+            _utc(row["found"]),
+            None if row["resolved"] is None else _utc(row["resolved"]),
+        )
+        for row in read(lake, query, list(series), tables={"quality"}).to_pylist()
     ]
 
 

@@ -81,7 +81,7 @@ def _explained(hole: Span, wanted: Span, facts: list[Fact]) -> bool:
 def _held(
     lake: Lake, series: Series, start: pd.Timestamp | None, after: pd.Timestamp, step: pd.Timedelta
 ) -> _Held | None:
-    connection = connect(lake)
+    connection = connect(lake, tables={"candles"})
     connection.execute(
         "CREATE TABLE held AS SELECT ts FROM candles WHERE exchange = ? AND symbol = ? AND timeframe = ?", list(series)
     )

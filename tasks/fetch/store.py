@@ -98,7 +98,7 @@ def _compare(lake: Lake, series: Series, candles: pd.DataFrame) -> tuple[pd.Data
 
 def _revise(lake: Lake, series: Series, changed: pd.DataFrame) -> tuple[pa.Table, list[Fact]]:
     """Return the rows that replace held candles, the held ones as superseded and the next revisions, and the facts."""
-    connection = connect(lake)
+    connection = connect(lake, tables={"candles"})
     connection.register("changed", pa.table({"ts": pa.array(changed.index, TIME)}))
     held: pa.Table = connection.sql(
         """SELECT * FROM candles SEMI JOIN changed USING (ts)

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
+from data.candles import read_candles
 from data.errors import BadInput, LakeError
+from data.markets import read_market
 from data.query import run_query
 from data.writer import Lake
 
@@ -53,3 +55,24 @@ def test_a_broken_table_is_the_lakes_fault_and_the_others_answer(filled: Lake) -
     with pytest.raises(LakeError, match=r"metrics cannot be read: .*jarvis doctor"):
         run_query(filled, "SELECT * FROM metrics")
     assert run_query(filled, "SELECT * FROM runs").num_rows == 2
+
+
+def test_what_the_stages_ask_of_a_broken_table_is_refused_in_one_line_too(filled: Lake) -> None:
+    now = [datetime.now(UTC)]
+    filled.append("markets", pd.DataFrame({"exchange": ["kraken"], "symbol": ["BTC/USD"], "updated_at": now}))
+    (filled.path("markets") / "_delta_log" / f"{0:020}.json").write_text("{")
+    with pytest.raises(LakeError, match=r"markets cannot be read: .*jarvis doctor"):
+        read_market(filled, "kraken", "BTC/USD")
+
+
+def test_candles_bear_the_version_of_the_table_that_they_were_read_from(lake: Lake) -> None:
+    assert read_candles(lake, "kraken", "BTC/USD", "1h").attrs == {"version": -1}
+    key = {
+        "exchange": ["kraken"],
+        "symbol": ["BTC/USD"],
+        "timeframe": ["1h"],
+        "ts": [datetime.now(UTC)],
+        "revision": [0],
+    }
+    lake.append("candles", pd.DataFrame(key))
+    assert read_candles(lake, "kraken", "BTC/USD", "1h").attrs == {"version": lake.version("candles")}
