@@ -3,6 +3,10 @@
     JarvisError            the work could not be done             exit code 1
     ├── BadInput           what the user gave cannot be used      exit code 2
     ├── SourceError        market data could not be had
+    ├── ExchangeError      an exchange did not do what was asked
+    │   ├── TryLater       it did nothing now; the same may work later
+    │   ├── Refused        it will not; the same must not be asked again
+    │   └── OutcomeUnknown it may have done it, or not: find out before anything else
     ├── StrategyError      a strategy raised, or returned nonsense
     └── LakeError          the lake could not be read or written
 
@@ -29,6 +33,22 @@ class BadInput(JarvisError):
 
 class SourceError(JarvisError):
     """Market data could not be had from its source."""
+
+
+class ExchangeError(JarvisError):
+    """An exchange did not do what it was asked to do."""
+
+
+class TryLater(ExchangeError):
+    """The exchange did nothing, for a reason that may pass: the same may be asked again."""
+
+
+class Refused(ExchangeError):
+    """The exchange will not do it: the same must not be asked again."""
+
+
+class OutcomeUnknown(ExchangeError):
+    """The exchange may have done it, or not: find out before anything else is asked."""
 
 
 class StrategyError(JarvisError):

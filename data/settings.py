@@ -23,12 +23,17 @@ class Settings(BaseSettings):
     )
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server that `jarvis up` starts.")
     dashboard_port: int = Field(5006, ge=1, le=65535, description="Port of the dashboard that `jarvis up` starts.")
+    practice_port: int = Field(8100, ge=1, le=65535, description="Port of the practice exchange.")
+    practice_admin_port: int = Field(8101, ge=1, le=65535, description="Port of its faults, clock and journal.")
+    practice_state: Path = Field(
+        Path("data/practice"), description="Folder in which the practice exchange keeps its state between runs."
+    )
     exchange_urls: dict[str, str] = Field(
         default_factory=dict,
         description='Addresses to reach exchanges at instead of their own, as JSON: {"kraken": "http://127.0.0.1:8080"}.',
     )
 
-    @field_validator("lake", "state")
+    @field_validator("lake", "state", "practice_state")
     @classmethod
     def _in_checkout(cls, folder: Path) -> Path:
         return folder if folder.is_absolute() else CHECKOUT / folder

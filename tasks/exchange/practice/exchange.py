@@ -1,0 +1,63 @@
+"""The practice exchange without its wires: markets that move by a clock, and an engine that trades in them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from typing import Literal
+
+from tasks.exchange.matching.candles import MINUTE, Tick
+from tasks.exchange.matching.engine import MatchingEngine
+from tasks.exchange.practice.clock import Clock
+from tasks.exchange.practice.market import Market
+
+Listener = Callable[[str, Tick], None]
+
+Status = Literal["online", "maintenance", "cancel_only", "post_only", "limit_only"]
+
+
+class PracticeExchange:
+    """Markets, clock and engine. Call `sync` before anything is asked: it brings them all to the clock's time."""
+
+    def __init__(self, markets: Iterable[Market], engine: MatchingEngine, clock: Clock) -> None:
+        self.markets = {market.rules.symbol: market for market in markets}
+        self.engine = engine
+        self.clock = clock
+        self.listeners: list[Listener] = []
+        """Told of every print once the engine has seen it."""
+        self.status: Status = "online"
+        self.fill_limit: Decimal | None = None
+        """A fault for the next order: it fills at most this fraction of itself, and the rest is cancelled."""
+        self.synced = engine.now or clock.now()
+        """Nanoseconds since 1970 UTC up to which the engine has seen the markets."""
+        for symbol, market in self.markets.items():
+            engine.reference(symbol, market.candles(1, self.synced, 2)[0])
+            engine.price(symbol, market.last(self.synced))
+
+    def sync(self) -> None:
+        """Feed the engine the prints since the last time, in the order of their times."""
+        now = self.clock.now()
+        if now <= self.synced:
+            return
+        for tick, symbol in heapq.merge(*(self._prints(market, now) for market in self.markets.values())):
+            self.engine.trade(symbol, tick)
+            for listener in self.listeners:
+                listener(symbol, tick)
+        self.engine.advance(now)
+        self.synced = now
+
+    def take_fill_limit(self) -> Decimal | None:
+        """Return the fault for this order, which is thereby used up."""
+        limit, self.fill_limit = self.fill_limit, None
+        return limit
+
+    def _prints(self, market: Market, now: int) -> Iterator[tuple[Tick, str]]:
+        """Yield a market's new prints, telling the engine of each minute that closes between them."""
+        symbol = market.rules.symbol
+        minute = self.synced // MINUTE
+        for tick in market.ticks(self.synced, now):
+            if tick.time // MINUTE > minute:
+                minute = tick.time // MINUTE
+                self.engine.reference(symbol, market.candles(1, tick.time, 2)[0])
+            yield tick, symbol
