@@ -14,6 +14,9 @@ from tasks.exchange.practice.market import Market
 
 Listener = Callable[[str, Tick], None]
 
+_DEPTH_OF = 60
+"""Minutes of the candle from which the depth is derived: what a book holds changes more slowly than prices."""
+
 Status = Literal["online", "maintenance", "cancel_only", "post_only", "limit_only"]
 
 
@@ -32,7 +35,7 @@ class PracticeExchange:
         self.synced = engine.now or clock.now()
         """Nanoseconds since 1970 UTC up to which the engine has seen the markets."""
         for symbol, market in self.markets.items():
-            engine.reference(symbol, market.candles(1, self.synced, 2)[0])
+            engine.reference(symbol, market.candles(_DEPTH_OF, self.synced, 2)[0])
             engine.price(symbol, market.last(self.synced))
 
     def sync(self) -> None:
@@ -53,11 +56,11 @@ class PracticeExchange:
         return limit
 
     def _prints(self, market: Market, now: int) -> Iterator[tuple[Tick, str]]:
-        """Yield a market's new prints, telling the engine of each minute that closes between them."""
+        """Yield a market's new prints, telling the engine of each hour that closes between them."""
         symbol = market.rules.symbol
-        minute = self.synced // MINUTE
+        hour = self.synced // (_DEPTH_OF * MINUTE)
         for tick in market.ticks(self.synced, now):
-            if tick.time // MINUTE > minute:
-                minute = tick.time // MINUTE
-                self.engine.reference(symbol, market.candles(1, tick.time, 2)[0])
+            if tick.time // (_DEPTH_OF * MINUTE) > hour:
+                hour = tick.time // (_DEPTH_OF * MINUTE)
+                self.engine.reference(symbol, market.candles(_DEPTH_OF, tick.time, 2)[0])
             yield tick, symbol
