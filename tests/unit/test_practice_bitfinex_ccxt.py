@@ -299,9 +299,10 @@ def test_the_answer_to_a_market_order_has_no_fill_yet_and_the_history_has_all(pr
 
 
 def test_what_the_market_cannot_give_is_cancelled_with_what_was_filled(practice: Practice) -> None:
-    done = ended(practice, order(practice, "market", "sell", 1)["id"])
+    practice.exchange.engine.deposit("BTC", Decimal(400))
+    done = ended(practice, order(practice, "market", "sell", 400)["id"])
     assert done["status"] == "canceled"
-    assert 0 < done["filled"] < 1
+    assert 0 < done["filled"] < 400
     assert done["info"][13].startswith("CANCELED was: PARTIALLY FILLED @ ")
     assert done["side"] == "sell"
 

@@ -208,3 +208,21 @@ def test_whatever_is_done_time_never_goes_backwards_and_only_steps_jump(changes:
         if change != "winds":
             assert clock.now() - before == (amount if change == "step" else 0)
     assert all(earlier <= later for earlier, later in pairwise(seen))
+
+
+def test_it_is_the_wall_clock_only_while_it_shows_its_time_and_runs_as_fast() -> None:
+    wall = [1_768_480_200 * SECOND]
+    clock = Clock(wall=lambda: wall[0])
+    assert clock.is_wall
+    clock.skew = 10**12
+    assert clock.is_wall
+    clock.pause()
+    assert not clock.is_wall
+    clock.resume()
+    clock.set_speed(2)
+    assert not clock.is_wall
+    clock.set_speed(1)
+    assert clock.is_wall
+    clock.step(10**9)
+    assert not clock.is_wall
+    assert not Clock(start=0, wall=lambda: wall[0]).is_wall

@@ -9,6 +9,8 @@ from typing import Any
 
 from data.errors import BadInput
 
+_SECOND = 1_000_000_000
+
 
 class Clock:
     """Exchange time in nanoseconds since 1970 UTC.
@@ -56,6 +58,11 @@ class Clock:
         speed = _checked(speed)
         self._settle()
         self._speed = speed
+
+    @property
+    def is_wall(self) -> bool:
+        """Whether it shows the wall clock's time, to the second, and goes on as that does."""
+        return self._speed == 1 and not self._paused and abs(self.now() - self._wall()) < _SECOND
 
     def pause(self) -> None:
         """Stop the time."""

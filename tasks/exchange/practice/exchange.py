@@ -34,6 +34,7 @@ class PracticeExchange:
         """A fault for the next order: it fills at most this fraction of itself, and the rest is cancelled."""
         self.synced = engine.now or clock.now()
         """Nanoseconds since 1970 UTC up to which the engine has seen the markets."""
+        engine.advance(self.synced)
         for symbol, market in self.markets.items():
             engine.reference(symbol, market.candles(_DEPTH_OF, self.synced, 2)[0])
             engine.price(symbol, market.last(self.synced))
@@ -49,6 +50,11 @@ class PracticeExchange:
                 listener(symbol, tick)
         self.engine.advance(now)
         self.synced = now
+
+    def become(self, other: PracticeExchange) -> None:
+        """Go on as another exchange, with the listeners of before: for those who hold this one, as open streams do."""
+        listeners = self.listeners
+        vars(self).update(vars(other), listeners=listeners)
 
     def take_fill_limit(self) -> Decimal | None:
         """Return the fault for this order, which is thereby used up."""

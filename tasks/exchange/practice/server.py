@@ -8,7 +8,6 @@ import ipaddress
 import socket
 import struct
 from functools import lru_cache
-from typing import cast
 
 from aiohttp import web
 
@@ -60,9 +59,8 @@ class Server:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        # A page of the web that has its own name lead here would pass for this machine, if not for its Host header.
-        if not is_loopback(request.host):
-            return self._text("the practice exchange answers to this machine's own names only", 403)
+        if refusal := self._refusal(request):
+            return self._text(refusal, 403)
         path = request.path
         if path.startswith(("/0/", "/v2/")) and path != "/v2/":
             try:
@@ -73,10 +71,19 @@ class Server:
             return await self._send(request, self.venue.answer(asked))
         if path in ("/v2", "/ws", "/ws/2") and request.headers.get("Upgrade", "").lower() == "websocket":
             # A stream needs no more of a request than any request has.
-            return await self.stream.handle(cast("web.Request", request))
+            return await self.stream.handle(request)
         if path == "/" and request.method == "GET":
             return web.Response(body=self._page().encode(), headers=self._headers("text/html; charset=utf-8"))
         return self._text(f"there is nothing at {path}: Kraken's wire is at /0/, Bitfinex's at /v2/", 404)
+
+    def _refusal(self, request: web.BaseRequest) -> str:
+        """Return why a request is not served at all; the practice keys are no secret, so that any page could trade."""
+        if "Origin" in request.headers:
+            return "the practice exchange answers to no page of the web"
+        # A page that has its own name lead here would pass for this machine, if not for its Host header.
+        if not is_loopback(request.host):
+            return "the practice exchange answers to this machine's own names only"
+        return ""
 
     def restart(self, *, drop_connections: bool) -> None:
         """Start the exchange again from what is saved, and reset all connections or none."""
@@ -102,9 +109,12 @@ class Server:
         return web.Response(body=body, status=answer.status, headers=headers)
 
     def _headers(self, content_type: str) -> dict[str, str]:
+        """Return what every answer bears; its speed, 0 while it stands still, if its clock is not the machine's."""
         clock = self.venue.exchange.clock
-        speed = "0" if clock.paused else f"{clock.speed:g}"
-        return {"Content-Type": content_type, "X-Practice-Exchange": NOTICE, "X-Practice-Speed": speed}
+        headers = {"Content-Type": content_type, "X-Practice-Exchange": NOTICE}
+        if not clock.is_wall:
+            headers["X-Practice-Speed"] = "0" if clock.paused else f"{clock.speed:g}"
+        return headers
 
     def _text(self, text: str, status: int) -> web.Response:
         return web.Response(

@@ -41,7 +41,7 @@ class KrakenStream:
         self._sockets: WeakSet[web.WebSocketResponse] = WeakSet()
         self._numbers = count(1)
 
-    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+    async def handle(self, request: web.BaseRequest) -> web.WebSocketResponse:
         """Serve one connection until either side closes it."""
         socket = web.WebSocketResponse(max_msg_size=_LONGEST_MESSAGE)
         await socket.prepare(request)

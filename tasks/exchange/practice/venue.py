@@ -189,7 +189,7 @@ class Venue:
         """Check what has changed and save it."""
         changed = self.exchange.engine.take_changed()
         if changed:
-            self.exchange.engine.check()
+            self.exchange.engine.check(whole=False)
         parts = {
             "begun": self._begun,
             "engine": self.exchange.engine.snapshot(),
@@ -216,7 +216,6 @@ class Venue:
             rules = [market.rules for market in markets]
             money = {each.quote: CASH for each in rules} if balances is None else balances
             engine = MatchingEngine(rules, money, seed=self.plan.seed)
-            engine.advance(clock.now())
         else:
             self._begun, self.fastest = saved.parts["begun"], saved.parts["fastest"]
             clock.restore(saved.parts["clock"])
@@ -224,13 +223,12 @@ class Venue:
             markets = self.plan.markets(self._begun)
             engine = self._restored([market.rules for market in markets], saved)
             self._skip(engine, clock.now() - LONGEST_ABSENCE)
-        self.exchange = PracticeExchange(markets, engine, clock)
-        self.exchange.listeners.append(self._forget)
-        if before is not None:
-            # Whoever holds the exchange, as streams do that stay open, goes on with the one that has been restarted.
-            self.exchange.listeners = before.listeners
-            vars(before).update(vars(self.exchange))
-            self.exchange = before
+        exchange = PracticeExchange(markets, engine, clock)
+        if before is None:
+            exchange.listeners.append(self._forget)
+            self.exchange = exchange
+        else:
+            before.become(exchange)
         self._kraken, self._bitfinex = self._wires_of(self.exchange)
         if saved is not None:
             self._kraken.restore(saved.parts["kraken"])
