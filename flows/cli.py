@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,6 +28,8 @@ Symbol = Annotated[str, typer.Option(help="Market, such as BTC/USD; the sample h
 Timeframe = Annotated[str, typer.Option(help="Length of a candle: 1m, 1h, 1d ...")]
 Start = Annotated[str | None, typer.Option(help="First day or instant, UTC: 2020-01-31, 2020-01-31T12:00.")]
 End = Annotated[str | None, typer.Option(help="Day or instant before which it ends, UTC.")]
+
+Limits = Literal["none", "starter", "intermediate", "pro"]
 
 
 @app.command()
@@ -168,6 +170,40 @@ def doctor(as_json: Json = False) -> None:
     output.findings(findings, as_json=as_json)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command("practice-exchange")
+def practice_exchange(
+    symbol: Annotated[list[str] | None, typer.Option(help="Market, such as BTC/USD; repeatable.")] = None,
+    speed: Annotated[str, typer.Option(help="Seconds of its time in one of ours, or max.")] = "1",
+    seed: Annotated[int, typer.Option(help="The same seed has the same prices at the same instant.")] = 1,
+    candles: Annotated[str, typer.Option(help="generated, sample, or EXCHANGE:TIMEFRAME of the lake.")] = "generated",
+    limits: Annotated[Limits, typer.Option(help="Kraken's rate limits, by the tier of the account.")] = "none",
+    state: Annotated[Path | None, typer.Option(help="Folder in which it keeps its state.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the exchange.")] = None,
+    admin_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of its faults, clock and journal.")
+    ] = None,
+) -> None:
+    """Serve an exchange to practise on: Kraken's and Bitfinex' own language, on this machine. Ctrl-C ends it.
+
+    jarvis practice-exchange --symbol BTC/USD --speed 60
+    """
+    from data.settings import settings
+    from tasks.exchange.practice.serve import parse_speed, run
+
+    known = settings()
+    run(
+        symbol or ["BTC/USD", "ETH/USD"],
+        parse_speed(speed),
+        seed,
+        state or known.practice_state,
+        port or known.practice_port,
+        admin_port or known.practice_admin_port,
+        candles,
+        typer.echo,
+        limits,
+    )
 
 
 @app.command()

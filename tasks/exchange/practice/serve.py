@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +51,16 @@ async def served(venue: Venue, port: int, admin_port: int, host: str = LOOPBACK)
         await server.close()
         await public.cleanup()
         await admin.cleanup()
+
+
+def parse_speed(text: str) -> Speed:
+    """Return a speed that was typed. BadInput unless it is `max` or a number above 0."""
+    if text == "max":
+        return "max"
+    with suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise BadInput(f"speed '{text}' cannot be: write a number above 0, such as 60, or max")
 
 
 def run(

@@ -50,12 +50,13 @@ class Store:
 
     def __init__(self, folder: Path | None, identity: Mapping[str, Any]) -> None:
         self.folder = folder
+        self._identity = identity
         self._lock = None if folder is None else _locked(folder)
         self._connection = _connect(folder)
         try:
             self._connection.executescript(_SCHEMA)
             self.journal = Journal(self._connection)
-            self._claim(identity)
+            self._refuse_another(identity)
         except sqlite3.DatabaseError as error:
             self.close()
             reason = f"the practice state in {folder} cannot be read ({error})"
@@ -76,7 +77,7 @@ class Store:
         with self._transaction():
             self._connection.executemany(
                 "INSERT INTO parts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                [(name, json.dumps(value)) for name, value in parts.items()],
+                [(name, json.dumps(value)) for name, value in {**parts, "identity": self._identity}.items()],
             )
             self._connection.executemany(
                 "INSERT INTO orders VALUES (NULL, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET value = excluded.value",
@@ -87,7 +88,12 @@ class Store:
 
     def orders_of(self, client_id: str) -> list[str]:
         """Return the ids of all orders that a client id ever made, oldest first."""
-        rows = self._connection.execute("SELECT id FROM orders WHERE client_id = ? ORDER BY number", (client_id,))
+        # The journal knows those too which the engine was told another client id of: Bitfinex allows one twice at once.
+        rows = self._connection.execute(
+            "SELECT id FROM orders WHERE client_id = ?1 OR id IN (SELECT made.value FROM journal, "
+            "json_each(journal.orders) AS made WHERE journal.client_id = ?1) ORDER BY number",
+            (client_id,),
+        )
         return [order_id for (order_id,) in rows]
 
     def reopen(self) -> None:
@@ -104,13 +110,10 @@ class Store:
             os.close(self._lock)
             self._lock = None
 
-    def _claim(self, identity: Mapping[str, Any]) -> None:
-        """Make the store this exchange's, or see that it is."""
+    def _refuse_another(self, identity: Mapping[str, Any]) -> None:
+        """See that the store is this exchange's, or nobody's yet: the first save makes it so."""
         found = self._connection.execute("SELECT value FROM parts WHERE name = 'identity'").fetchone()
-        if found is None:
-            with self._transaction():
-                self._connection.execute("INSERT INTO parts VALUES ('identity', ?)", (json.dumps(identity),))
-        elif (kept := json.loads(found[0])) != identity:
+        if found is not None and (kept := json.loads(found[0])) != identity:
             names = [name for name in kept | dict(identity) if kept.get(name) != identity.get(name)]
             told = ", ".join(f"{name} {kept.get(name)}, not {identity.get(name)}" for name in names)
             reason = f"the practice exchange in {self.folder} is another one ({told})"
@@ -139,7 +142,6 @@ def _locked(folder: Path) -> int:
     """Make the folder and take it for this process; the system lets go of it when the process ends, however it does."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
         lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
     except OSError as error:
         reason = f"the practice state cannot be kept in {folder} ({error.strerror})"
