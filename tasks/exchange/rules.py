@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 
 from tasks.exchange.orders import Side
 
@@ -29,11 +29,12 @@ class MarketRules:
 
     def round_amount(self, amount: Decimal) -> Decimal:
         """Return the amount rounded down to the step."""
-        return _to_step(amount, self.amount_step, ROUND_FLOOR)
+        return amount // self.amount_step * self.amount_step
 
     def round_price(self, price: Decimal, side: Side) -> Decimal:
         """Return the price rounded to the tick in favour of the one who asks: buy down, sell up."""
-        return _to_step(price, self.price_step, ROUND_FLOOR if side == "buy" else ROUND_CEILING)
+        down = price // self.price_step * self.price_step
+        return down if side == "buy" or down == price else down + self.price_step
 
     def is_price(self, price: Decimal) -> bool:
         """Tell whether the price is a multiple of the tick, above 0."""
@@ -47,7 +48,3 @@ class MarketRules:
 def fee_at(tiers: Tiers, volume: Decimal) -> Decimal:
     """Return the fee, as a fraction, of one who traded `volume` (quote currency) in 30 days."""
     return [fee for start, fee in tiers if volume >= start][-1]
-
-
-def _to_step(value: Decimal, step: Decimal, rounding: str) -> Decimal:
-    return (value / step).to_integral_value(rounding) * step

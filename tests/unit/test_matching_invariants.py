@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.exchange.matching import InvariantBroken, MatchingEngine
+from tasks.exchange.matching.candles import SECOND
 from tests.unit.matching_market import RULES, SYMBOL, D, open_market, order, printed
 
 
@@ -102,6 +103,19 @@ def test_a_restored_engine_is_the_same() -> None:
     assert (again.orders, again.fills, again.balances()) == (engine.orders, engine.fills, engine.balances())
     assert again.take_changed() == []
     assert printed(again, "90", "100") == printed(engine, "90", "100") != []
+
+
+def test_a_restored_engine_remembers_what_was_taken_and_what_is_due() -> None:
+    engine = busy()
+    engine.submit(order("buy", "market", "3"))
+    engine.cancel_all_after(60)
+    again = restored(engine)
+    for each in (engine, again):
+        assert each.book(SYMBOL, 1).asks[0] == (97, 2)  # of 3; the 2 at 96 are gone, 95 is the own bid's
+        each.advance(each.now + 60 * SECOND)
+        assert each.open_orders() == []
+    assert again.fills == engine.fills
+    assert again.volume() == engine.volume()
 
 
 def test_options_may_change_with_a_restart_and_otherwise_stay() -> None:

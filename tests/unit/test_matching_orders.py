@@ -234,6 +234,16 @@ def test_a_stop_whose_money_does_not_suffice_when_it_wakes_is_cancelled_whole() 
     assert money(engine, "USD") == (111, 0)
 
 
+def test_an_order_takes_its_turn_when_it_wakes_not_when_it_was_placed() -> None:
+    engine = open_market()
+    woken = engine.submit(order("buy", "take_profit_limit", "1", "80", trigger="90"))
+    earlier = engine.submit(order("buy", "limit", "1", "80"))
+    engine.take_changed()
+    printed(engine, "90")
+    assert engine.take_changed() == [woken]
+    assert [fill.order_id for fill in printed(engine, "79", "20")] == [earlier.id, woken.id]
+
+
 def test_a_limit_that_a_print_wakes_is_not_filled_by_that_print() -> None:
     engine = open_market()
     engine.submit(order("buy", "stop_loss_limit", "200", "120", trigger="110"))

@@ -11,7 +11,7 @@ def make_id(kind: Literal["O", "T"], number: int, seed: int) -> str:
     """Return the id of the order (O) or fill (T) of this number, in the form of Kraken's.
 
     >>> make_id("O", 1, 0)
-    'OHV4L7-OLHGB-ZPQ67X'
+    'OVRJYC-ZZDSQ-IZX5VW'
     """
     text = b32encode(blake2b(f"{kind}{seed}.{number}".encode(), digest_size=10).digest()).decode()
     return f"{kind}{text[:5]}-{text[5:10]}-{text[10:]}"
