@@ -1,0 +1,81 @@
+"""Finding an order by the sender's own id, and settling what became of one whose answer was lost."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from data.errors import ExchangeError, OutcomeUnknown
+from tasks.exchange.dialect import MILLISECOND, Dialect
+from tasks.exchange.orders import Order, OrderRequest
+from tasks.exchange.skew import ExchangeClock
+
+SECOND = 1_000_000_000
+
+MARGIN = 5 * SECOND
+"""How long after an order's deadline, by the exchange's clock, its absence is believed."""
+
+SETTLE = 120 * SECOND
+"""How long after sending the absence of an order without a deadline is believed: no exchange promises a time, and none
+was seen to take an order later. Prefer a deadline where the exchange has them."""
+
+
+def find_order(dialect: Dialect, client_id: str, since: int, symbol: str | None = None) -> Order | None:
+    """Return the order of a client id that was opened since then (ns), or None if all that was asked knows none.
+
+    Asked are the open orders, then those that ended, page by page, then the orders of the own trades. In this turn an
+    order that ends meanwhile is met at the latest in the second. A client id can be used again once its order has
+    ended; then the latest counts.
+    """
+    since -= MILLISECOND  # to which some exchanges cut their times
+    found = [order for order in dialect.open_orders(symbol) if dialect.bears(order, client_id)]
+    if found:
+        return _latest(found, since, client_id)
+    found = [order for page in dialect.closed_pages(since, symbol, client_id) for order in page]
+    if not _latest(found, since, client_id):
+        traded = {fill.order_id: None for page in dialect.fill_pages(since, symbol) for fill in page}
+        found = [order for order in dialect.orders(list(traded), symbol) if dialect.bears(order, client_id)]
+    return _latest(found, since, client_id)
+
+
+def settle(
+    dialect: Dialect, clock: ExchangeClock, request: OrderRequest, sent: int, *, timeout: float, pause: float = 1.0
+) -> Order | None:
+    """Return the order that a request became, or None once it is certain that it became none.
+
+    `sent` is when it was sent, by the exchange's clock (ns). Absence is certain when all was asked, without a failure,
+    later than the order's deadline and a margin, by the exchange's clock. Raises OutcomeUnknown when `timeout` seconds
+    did not suffice for either; nothing may be sent again then.
+    """
+    if request.client_id is None:
+        raise OutcomeUnknown(f"{dialect.exchange}: an order without a client id cannot be looked for: look by hand")
+    until = time.monotonic() + timeout
+    reason = "it is too early to believe that it is absent"
+    while True:
+        try:
+            clock.measure()
+            late = clock.now() > _final(request, sent, clock)
+            order = find_order(dialect, request.client_id, sent, request.symbol)
+            if order is not None or late:
+                return order
+        except ExchangeError as error:
+            reason = str(error)
+        if time.monotonic() + pause > until:
+            raise OutcomeUnknown(
+                f"{dialect.exchange}: order {request.client_id} was not found within {timeout:g} s, "
+                f"and may be there all the same: {reason}"
+            )
+        time.sleep(pause)
+
+
+def _final(request: OrderRequest, sent: int, clock: ExchangeClock) -> int:
+    if request.deadline is not None:
+        return request.deadline + MARGIN
+    return sent + int(SETTLE * max(1.0, clock.speed or 0.0))
+
+
+def _latest(orders: list[Order], since: int, client_id: str) -> Order | None:
+    found = max((order for order in orders if order.opened >= since), key=lambda order: order.opened, default=None)
+    if found is not None:  # some exchanges know it by another name
+        found.request = replace(found.request, client_id=client_id)
+    return found
