@@ -29,9 +29,9 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from tasks.exchange.practice.keys import secret_of
-from tasks.exchange.practice.plan import Plan
-from tasks.exchange.practice.serve import served
-from tasks.exchange.practice.venue import Speed, Venue
+from tasks.exchange.practice.server.plan import Plan
+from tasks.exchange.practice.server.serve import served
+from tasks.exchange.practice.server.venue import Speed, Venue
 
 ASK = b"GET /0/public/Ticker?pair=XBTUSD HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 KEY = "PRACTICE-benchmark"

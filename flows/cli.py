@@ -190,7 +190,7 @@ def practice_exchange(
     jarvis practice-exchange --symbol BTC/USD --speed 60
     """
     from data.settings import settings
-    from tasks.exchange.practice.serve import parse_speed, run
+    from tasks.exchange.practice.server.serve import parse_speed, run
 
     known = settings()
     run(

@@ -6,9 +6,9 @@ import time
 from dataclasses import replace
 
 from data.errors import ExchangeError, OutcomeUnknown
+from tasks.exchange.clock import ExchangeClock
 from tasks.exchange.dialect import MILLISECOND, Dialect
 from tasks.exchange.orders import Order, OrderRequest
-from tasks.exchange.skew import ExchangeClock
 
 SECOND = 1_000_000_000
 

@@ -22,7 +22,7 @@ from uuid import UUID
 
 from data.errors import BadInput
 from tasks.exchange.keys import refuse_address
-from tasks.exchange.passage import BoundedPassage, Passage
+from tasks.exchange.session import BoundedSession, WatchedSession
 from tasks.exchange.shapes import is_answer
 
 _UNIFIED = ("cancel_", "create_", "edit_", "fetch_")
@@ -96,13 +96,13 @@ class Guard:
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(dict(config or {}))  # type: ignore[call-arg]
         if self.synchronous:
-            self.session = BoundedPassage(self.session, self._look)
+            self.session = BoundedSession(self.session, self._look)
 
     def open(self, lazy: bool = False) -> None:
-        """Open the asynchronous session, behind the passage that looks at each request."""
+        """Open the asynchronous session, behind the watch that looks at each request."""
         super().open(lazy)  # type: ignore[misc]
-        if self.session is not None and not isinstance(self.session, Passage):
-            self.session = Passage(self.session, self._look)
+        if self.session is not None and not isinstance(self.session, WatchedSession):
+            self.session = WatchedSession(self.session, self._look)
 
     def _look(self, address: str, by_proxy: bool) -> None:
         keys = [getattr(self, name, None) for name in ("apiKey", "secret", "privateKey", "token")]

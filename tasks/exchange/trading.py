@@ -19,6 +19,7 @@ from typing import Any
 
 from data.errors import BadInput, ExchangeError, OutcomeUnknown, Refused, TryLater
 from tasks.exchange.client import PRACTICE, guarded_class, insist, private_client, unknown_on
+from tasks.exchange.clock import ExchangeClock
 from tasks.exchange.dialect import Dialect, Fee, decimal
 from tasks.exchange.failures import NOT_UNDERSTOOD, sort_failure
 from tasks.exchange.finding import SECOND, find_order, settle
@@ -26,7 +27,6 @@ from tasks.exchange.keys import Keys, practice_keys, read_keys
 from tasks.exchange.lock import sole_trader
 from tasks.exchange.orders import Balance, Fill, Order, OrderRequest
 from tasks.exchange.rules import MarketRules
-from tasks.exchange.skew import ExchangeClock
 
 LONGEST_DEADLINE = 60
 """Seconds: what Kraken takes."""
@@ -326,5 +326,5 @@ def _dialect(client: Any, exchange: str, patience: float) -> Dialect:
 
 
 def _described(request: OrderRequest) -> str:
-    terms = [request.side, f"{request.amount:f}", request.symbol, request.type]
+    terms = [request.side, f"{request.amount.normalize():f}", request.symbol, request.type]
     return f"{' '.join(terms)} (client id {request.client_id or 'none'})"

@@ -27,10 +27,10 @@ from urllib.parse import urlencode
 from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.practice.exchange import PracticeExchange
 from tasks.exchange.practice.keys import secret_of
-from tasks.exchange.practice.limits import Tier
-from tasks.exchange.practice.plan import Plan
-from tasks.exchange.practice.serve import served
-from tasks.exchange.practice.venue import Venue
+from tasks.exchange.practice.kraken.limits import Tier
+from tasks.exchange.practice.server.plan import Plan
+from tasks.exchange.practice.server.serve import served
+from tasks.exchange.practice.server.venue import Venue
 
 NOW = 1_768_480_200 * SECOND
 """Half past an hour of 15 January 2026: where the clock begins unless told otherwise, in nanoseconds."""

@@ -19,11 +19,11 @@ from tasks.exchange.matching.engine import MatchingEngine
 from tasks.exchange.practice.clock import Clock
 from tasks.exchange.practice.exchange import PracticeExchange
 from tasks.exchange.practice.keys import KeyRing, secret_of
-from tasks.exchange.practice.kraken import KrakenWire, signature
-from tasks.exchange.practice.limits import Limits, Tier
-from tasks.exchange.practice.market import Market, generated
-from tasks.exchange.practice.markets_known import known_rules
-from tasks.exchange.practice.stream import KrakenStream
+from tasks.exchange.practice.kraken.limits import Limits, Tier
+from tasks.exchange.practice.kraken.stream import KrakenStream
+from tasks.exchange.practice.kraken.wire import KrakenWire, signature
+from tasks.exchange.practice.market.market import Market, generated
+from tasks.exchange.practice.market.markets_known import known_rules
 from tasks.exchange.practice.wire import Reply, Request
 
 NOW = 1_768_480_215 * SECOND

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from tasks.exchange.matching.candles import MINUTE, SECOND, Candle, Tick
 from tasks.exchange.matching.engine import MatchingEngine
 from tasks.exchange.orders import OrderRequest
-from tasks.exchange.practice.bitfinex import BitfinexWire
-from tasks.exchange.practice.bitfinex_rows import number, significant
+from tasks.exchange.practice.bitfinex.rows import number, significant
+from tasks.exchange.practice.bitfinex.wire import BitfinexWire
 from tasks.exchange.practice.clock import Clock
 from tasks.exchange.practice.exchange import PracticeExchange
 from tasks.exchange.practice.keys import KeyRing, secret_of
-from tasks.exchange.practice.markets_known import known_rules
+from tasks.exchange.practice.market.markets_known import known_rules
 from tasks.exchange.practice.wire import Reply, Request
 
 NOW = 1_768_480_230 * SECOND

@@ -15,12 +15,12 @@ import pytest
 
 from tasks.exchange.matching.candles import MINUTE, SECOND, Tick
 from tasks.exchange.matching.engine import MatchingEngine
-from tasks.exchange.practice.bitfinex import BitfinexWire
+from tasks.exchange.practice.bitfinex.wire import BitfinexWire
 from tasks.exchange.practice.clock import Clock
 from tasks.exchange.practice.exchange import PracticeExchange
 from tasks.exchange.practice.keys import KeyRing, secret_of
-from tasks.exchange.practice.market import Market, generated
-from tasks.exchange.practice.markets_known import known_rules
+from tasks.exchange.practice.market.market import Market, generated
+from tasks.exchange.practice.market.markets_known import known_rules
 from tasks.exchange.practice.wire import Request
 
 NOW = 1_768_480_200 * SECOND

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import BadInput
-from tasks.exchange.practice.faults import KINDS, Faults
 from tasks.exchange.practice.keys import secret_of
+from tasks.exchange.practice.server.faults import KINDS, Faults
 from tests.servers.practice_exchange import KEY, NOW, SECOND, Practice, practice_exchange, signed
 
 ADD_ORDER = "/0/private/AddOrder"

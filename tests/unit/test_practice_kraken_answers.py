@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from tasks.exchange.matching.candles import Candle
-from tasks.exchange.practice.market import Market
+from tasks.exchange.practice.market.market import Market
 from tests.unit.practice_wires import MINUTE, NOW, SECOND, PracticeKraken
 
 LIMIT = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "40000.0"}

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from tasks.exchange.matching.refusals import Refusal
 from tasks.exchange.orders import OrderRequest
 from tasks.exchange.practice.keys import PREFIX, KeyRing, secret_of
-from tasks.exchange.practice.kraken import signature
-from tasks.exchange.practice.kraken_figures import latest_ticks
-from tasks.exchange.practice.kraken_names import Names, asset, decimals_of, pair, plain
-from tasks.exchange.practice.kraken_words import rfc3339, seconds, sentence, words_of
-from tasks.exchange.practice.limits import TIERS, Counter, Limits
-from tasks.exchange.practice.markets_known import known_rules
+from tasks.exchange.practice.kraken.figures import latest_ticks
+from tasks.exchange.practice.kraken.limits import TIERS, Counter, Limits
+from tasks.exchange.practice.kraken.names import Names, asset, decimals_of, pair, plain
+from tasks.exchange.practice.kraken.wire import signature
+from tasks.exchange.practice.kraken.words import rfc3339, seconds, sentence, words_of
+from tasks.exchange.practice.market.markets_known import known_rules
 from tests.unit.practice_wires import MINUTE, NOW, SECOND, PracticeKraken
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.exchange.practice.keys import secret_of
-from tasks.exchange.practice.kraken import signature
+from tasks.exchange.practice.kraken.wire import signature
 from tasks.exchange.practice.wire import Request
 from tests.unit.practice_wires import KEY, NOW, SECOND, PracticeKraken
 

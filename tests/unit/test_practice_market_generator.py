@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.exchange.practice.bars import PRINTS, Bars
-from tasks.exchange.practice.generator import Generated
-from tasks.exchange.practice.market import generated
-from tasks.exchange.practice.markets_known import known_rules, usual_price
+from tasks.exchange.practice.market.bars import PRINTS, Bars
+from tasks.exchange.practice.market.generator import Generated
+from tasks.exchange.practice.market.market import generated
+from tasks.exchange.practice.market.markets_known import known_rules, usual_price
 
 SEEDS = [1, 2, 3]
 SYMBOLS = ["BTC/USD", "DOGE/USD", "ETH/BTC", "BTC/JPY"]

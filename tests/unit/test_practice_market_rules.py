@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from data.errors import BadInput
-from tasks.exchange.practice.markets_known import known_rules, usual_price
+from tasks.exchange.practice.market.markets_known import known_rules, usual_price
 from tasks.exchange.rules import fee_at
 
 

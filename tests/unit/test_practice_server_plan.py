@@ -10,8 +10,8 @@ import pytest
 from data.errors import BadInput
 from data.writer import Lake
 from tasks.exchange.matching.candles import MINUTE
-from tasks.exchange.practice.plan import Plan
-from tasks.exchange.practice.venue import Venue
+from tasks.exchange.practice.server.plan import Plan
+from tasks.exchange.practice.server.venue import Venue
 from tests.servers.practice_exchange import NOW
 from tests.unit.lake_rows import EPOCH, candles
 

@@ -25,9 +25,9 @@ from data.errors import BadInput
 from data.settings import CHECKOUT
 from tasks.exchange.matching.candles import MINUTE, SECOND
 from tasks.exchange.orders import Order, OrderRequest
-from tasks.exchange.practice.plan import Plan
-from tasks.exchange.practice.state import Store
-from tasks.exchange.practice.venue import LONGEST_ABSENCE, Venue
+from tasks.exchange.practice.server.plan import Plan
+from tasks.exchange.practice.server.state import Store
+from tasks.exchange.practice.server.venue import LONGEST_ABSENCE, Venue
 from tests.servers.practice_exchange import NOW, Practice, practice_exchange, signed
 
 SYMBOL = "BTC/USD"
@@ -293,7 +293,7 @@ def test_a_state_that_cannot_be_saved_stops_the_trading_and_nothing_is_answered_
 def started(folder: Path) -> tuple[subprocess.Popen[str], str, str]:
     """Start an exchange in a process of its own; return it with its two addresses."""
     code = (
-        "import sys; from pathlib import Path; from tasks.exchange.practice.serve import run;"
+        "import sys; from pathlib import Path; from tasks.exchange.practice.server.serve import run;"
         "run(['BTC/USD'], 1.0, 1, Path(sys.argv[1]), 0, 0, say=lambda line: print(line, flush=True))"
     )
     process = subprocess.Popen(

@@ -10,7 +10,7 @@ from typing import Literal
 from tasks.exchange.matching.candles import MINUTE, Tick
 from tasks.exchange.matching.engine import MatchingEngine
 from tasks.exchange.practice.clock import Clock
-from tasks.exchange.practice.market import Market
+from tasks.exchange.practice.market.market import Market
 
 Listener = Callable[[str, Tick], None]
 

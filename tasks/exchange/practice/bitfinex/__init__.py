@@ -1,0 +1,1 @@
+"""Bitfinex' language: REST."""

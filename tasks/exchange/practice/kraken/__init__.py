@@ -1,0 +1,1 @@
+"""Kraken's language: REST and the public websocket."""

@@ -1,0 +1,1 @@
+"""The process: ports, faults, journal and a state that survives."""
