@@ -27,14 +27,15 @@ check: .venv/development  ## Check style (ruff) and types (mypy)
 format: .venv/development  ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: .venv/development  ## Measure the speed against peers
-	@$(BIN)/python -m benchmarks.backtest
+bench: .venv/development  ## Measure the speed against peers, and of the practice exchange against a bare server
+	@$(BIN)/python -m benchmarks.backtest && $(BIN)/python -m benchmarks.practice_exchange
 
 pictures: .venv/chromium  ## Take the pictures of the dashboard that the README shows
 	@$(BIN)/python docs/pictures.py
 
-docs: .venv/development  ## Write the pages that are made from the code: docs/lake.md, docs/metrics.md
+docs: .venv/development  ## Write the pages that are made from the code: docs/lake.md, docs/metrics.md, docs/faults.md
 	@$(BIN)/python -m data.handbook && $(BIN)/python -m tasks.evaluate.handbook
+	@JARVIS_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/server/test_every_fault.py
 
 lock: .venv/development  ## Resolve the dependencies anew into the two lock files
 	@options="--universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet --upgrade"; \

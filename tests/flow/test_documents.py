@@ -23,6 +23,8 @@ BIN = Path(sys.executable).parent
 RUN_ELSEWHERE = {
     "source .venv/bin/activate": "the tests run in the environment already",
     "panel serve dashboards/trading.py": "tests/browser",
+    "jarvis practice-exchange --symbol BTC/USD --speed 60": "tests/server/test_practice_command.py",
+    "jarvis collect --exchange practice --symbol BTC/USD --timeframe 1h": "tests/server/test_practice_command.py",
     'prefect deployment run backtest/backtest --param \'parameters={"strategy": "macd"}\'': "tests/server/test_up.py",
 }
 

@@ -74,12 +74,13 @@ def test_every_command_and_program_of_the_document_works(environment: dict[str, 
     port, admin_port = environment["JARVIS_PRACTICE_PORT"], environment["JARVIS_PRACTICE_ADMIN_PORT"]
     commands = [line for _, block in blocks(DOCUMENT, "sh") for line in block.splitlines()]
     programs = [code for _, code in blocks(DOCUMENT, "python")]
+    programs += [code.replace('"kraken"', '"practice"') for _, code in blocks("docs/exchanges.md", "python")]
     with started(commands.pop(0), environment):
         for program in programs:
             shown = run([sys.executable, "-c", program.replace("8100", port)], environment)
             assert shown.strip(), program
         answers = [run(each.replace("8100", port).replace("8101", admin_port), environment) for each in commands]
-    assert len(programs) == 2
+    assert len(programs) == 3
     assert any('"orders": 1' in answer for answer in answers), "the journal knows the program's order"
 
 
