@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
 from data.settings import CHECKOUT
+from tests.servers.processes import free_port
 
 RUNS = (["--strategy", "macd"], ["--strategy", "sma_crossover"])
 """The backtests in the lake; the last is the newest."""
@@ -90,7 +90,7 @@ def serving(
     lake: Path, folder: Path, *options: str, address: str | None = "127.0.0.1", port: int = 0
 ) -> Iterator[Dashboard]:
     """Serve the dashboard as the user does; afterwards its log must have no traceback."""
-    port = port or _free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "panel", "serve", "dashboards/trading.py", "--port", str(port), "--liveness"]
     command += [*(["--address", address] if address else []), *options]
     log = folder / "server.log"
@@ -105,13 +105,6 @@ def serving(
         process.wait(timeout=20)
     said = _VISITOR_LEFT.sub("", log.read_text())
     assert not [line for line in said.splitlines() if "Traceback" in line or " ERROR" in line], said
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_for_the_server(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

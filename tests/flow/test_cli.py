@@ -5,28 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from data.writer import Lake
+from tests.servers.processes import BIN, environment
 
-JARVIS = Path(sys.executable).parent / "jarvis"
+JARVIS = BIN / "jarvis"
 
 
 def jarvis(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_API")}
     return subprocess.run(
         [JARVIS, *arguments],
-        env={
-            **environment,
-            "PREFECT_API_URL": "",
-            "COLUMNS": "200",
-            "PYTHONWARNINGS": "error::DeprecationWarning:data",
-        },
+        env=environment(COLUMNS=200, PYTHONWARNINGS="error::DeprecationWarning:data"),
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -40,7 +33,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "lake"
     done = subprocess.run(
         [JARVIS, "backtest"],
-        env={**os.environ, "JARVIS_LAKE": str(folder), "PREFECT_API_URL": ""},
+        env=environment(JARVIS_LAKE=folder),
         capture_output=True,
         text=True,
         check=False,

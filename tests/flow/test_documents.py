@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +15,9 @@ import pytest
 
 from data.settings import CHECKOUT
 from tasks.signal.registry import strategies
+from tests.servers.processes import environment
 from tests.servers.public_exchange import HOUR, PublicExchange, serve
 
-BIN = Path(sys.executable).parent
 RUN_ELSEWHERE = {
     "source .venv/bin/activate": "the tests run in the environment already",
     "panel serve dashboards/trading.py": "tests/browser",
@@ -37,9 +35,9 @@ def blocks(document: str, language: str) -> list[tuple[str, str]]:
 
 
 def run(command: str, folder: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment |= {"PATH": f"{BIN}:{os.environ['PATH']}", "PREFECT_API_URL": ""}
-    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env=environment(), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 

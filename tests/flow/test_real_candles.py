@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from decimal import Decimal
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from data.writer import Lake
+from tests.servers.processes import environment
 
 JARVIS = Path(sys.executable).parent / "jarvis"
 SERIES = ("--exchange", "kraken", "--symbol", "BTC/USD", "--timeframe", "1h")
@@ -22,7 +22,7 @@ SERIES = ("--exchange", "kraken", "--symbol", "BTC/USD", "--timeframe", "1h")
 def jarvis(*arguments: str) -> Any:
     done = subprocess.run(
         [JARVIS, *arguments, "--json"],
-        env={**os.environ, "PREFECT_API_URL": ""},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,

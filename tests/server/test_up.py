@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,16 +15,11 @@ import httpx
 import psutil
 import pytest
 
+from tests.servers.processes import environment, free_port
+
 pytestmark = [pytest.mark.server, pytest.mark.timeout(420)]
 
 AUTH = ("jarvis", "a password of the tests")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
@@ -63,19 +56,18 @@ class Up:
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("up")
     prefect_port, dashboard_port = free_port(), free_port()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "JARVIS_"))},
-        "JARVIS_LAKE": str(folder / "lake"),
-        "JARVIS_STATE": str(folder / "state"),
-        "JARVIS_PREFECT_PORT": str(prefect_port),
-        "JARVIS_DASHBOARD_PORT": str(dashboard_port),
-        "PREFECT_HOME": str(folder / "home"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{prefect_port}/api",
-        "PREFECT_API_AUTH_STRING": ":".join(AUTH),
-    }
+    settings = environment(
+        JARVIS_LAKE=folder / "lake",
+        JARVIS_STATE=folder / "state",
+        JARVIS_PREFECT_PORT=prefect_port,
+        JARVIS_DASHBOARD_PORT=dashboard_port,
+        PREFECT_HOME=folder / "home",
+        PREFECT_API_URL=f"http://127.0.0.1:{prefect_port}/api",
+        PREFECT_API_AUTH_STRING=":".join(AUTH),
+    )
     process = subprocess.Popen(
         [Path(sys.executable).parent / "jarvis", "up"],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert process.stdout is not None
     lines: list[str] = []
@@ -86,7 +78,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     if "Ctrl-C" not in lines[-1]:
         logs = "\n".join(log.read_text()[-2000:] for log in (folder / "state").glob("*.log"))
         pytest.fail("\n".join(lines) + logs)
-    yield Up(process, lines, f"http://127.0.0.1:{prefect_port}/api", f"http://127.0.0.1:{dashboard_port}", environment)
+    yield Up(process, lines, f"http://127.0.0.1:{prefect_port}/api", f"http://127.0.0.1:{dashboard_port}", settings)
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         process.wait(30)
