@@ -30,12 +30,15 @@ class Bitfinex(Dialect):
 
     triggers: frozenset[OrderType] = frozenset(("stop_loss", "stop_loss_limit"))
     has_expiry = True
+    lists_all = True
 
     def refuse_lacking(self, request: OrderRequest, *, validate: bool = False) -> None:
         """Raise Refused or BadInput for what Bitfinex does not have."""
         super().refuse_lacking(request, validate=validate)
-        if request.type == "market" and request.time_in_force != "GTC":
-            raise BadInput(f"{self.exchange} takes no market order that is {request.time_in_force}")
+        force = request.time_in_force
+        if (request.type == "market" and force != "GTC") or (request.type != "limit" and force == "IOC"):
+            # ccxt makes of a stop order that is IOC a limit order, which trades at once
+            raise BadInput(f"{self.exchange} takes no {request.type} order that is {force}")
 
     def sent_id(self, client_id: str) -> int:
         """Return the number by which Bitfinex knows a client id: the UUID's, or its text's SHA-256, modulo 2^45."""
@@ -87,15 +90,24 @@ class Bitfinex(Dialect):
         """Return one order: among the open ones, then among those that ended."""
         import ccxt
 
-        wanted = {"id": [int(order_id)]}
+        wanted = {"id": [self._number(order_id)]}
         rows = self._rows(self.client.fetch_open_orders, symbol, None, None, wanted)
         rows = rows or self._rows(self.client.fetch_closed_orders, symbol, None, None, wanted)
         found = [row for row in rows if row["id"] == order_id]
         if not found:
             raise ccxt.OrderNotFound(f"{self.exchange} has no order {order_id}")
-        return self._with_trades(self.order_of(found[0]))
+        return self.with_figures(self.order_of(found[0]))
 
-    def _with_trades(self, order: Order) -> Order:
+    def cancel(self, order_id: str, symbol: str | None) -> None:
+        """Send a cancellation, once."""
+        super().cancel(str(self._number(order_id)), symbol)
+
+    def _number(self, order_id: str) -> int:
+        if not (order_id.isascii() and order_id.isdecimal()):
+            raise Refused(f"{self.exchange} has no order {order_id}: its ids are whole numbers")
+        return int(order_id)
+
+    def with_figures(self, order: Order) -> Order:
         """Add what an order's row does not tell: exact costs and fees."""
         if order.filled:
             order.fills = self.fills_of(order)
@@ -115,7 +127,7 @@ class Bitfinex(Dialect):
         }
 
     def order_of(self, row: Mapping[str, Any]) -> Order:
-        """Return Bitfinex' order as ours; cost is exact once the order is asked for by its id."""
+        """Return Bitfinex' order as ours; its cost is exact and its fee is told `with_figures` only."""
         raw = row["info"]
         text = str(raw[13] or "ACTIVE")
         status = _status(text)

@@ -10,7 +10,7 @@ from data.errors import TryLater
 from tasks.exchange.client import insist
 
 LIMIT = 2.0
-"""Seconds by which the clocks may differ, beyond what cannot be measured, before nothing is traded."""
+"""Seconds by which the clocks may differ, besides the uncertainty, before nothing is traded."""
 
 _SECOND = 1_000_000_000
 _MILLISECOND = 1_000_000
@@ -50,8 +50,9 @@ class ExchangeClock:
         self._steady = time.monotonic_ns() - (time.time_ns() - self._answered)
         self.round_trip = max(0, session.answered - session.sent)
         self.speed = _speed(self._client.last_response_headers)
-        self._told = None if milliseconds is None else milliseconds * _MILLISECOND
-        if self._told is not None:
+        self._told = self.offset = None
+        if milliseconds is not None:
+            self._told = milliseconds * _MILLISECOND
             resolution = _SECOND if milliseconds % 1000 == 0 else _MILLISECOND
             self.offset = self._told + resolution // 2 - (session.sent + session.answered) // 2
             self.uncertainty = (resolution + self.round_trip) // 2
@@ -67,11 +68,13 @@ class ExchangeClock:
         return self._told + int(passed * (1.0 if self.speed is None else self.speed))
 
     def check(self, limit: float = LIMIT) -> None:
-        """Raise TryLater when the clocks differ by more than `limit` seconds, beyond what cannot be measured."""
+        """Raise TryLater when the clocks differ by more than `limit` seconds and the uncertainty, or may do so."""
         if not self._fresh():
             self.measure()
-        if self.speed is not None or self.offset is None:
+        if self.speed is not None:
             return
+        if self.offset is None:
+            raise TryLater(f"{self._client.id} told neither a time nor a date: nothing is traded by a clock unknown")
         if abs(self.offset) - self.uncertainty > limit * _SECOND:
             raise TryLater(
                 f"{self._client.id}'s clock is {self.offset / _SECOND:+.1f} s off this machine's: "

@@ -51,6 +51,9 @@ class Dialect:
     has_deadline = False
     has_validate = False
     has_expiry = False
+    has_cost = False
+    lists_all = False
+    """Whether an order that is in none of its lists does not exist: they are read to the end, and bear client ids."""
 
     def __init__(self, client: Any, exchange: str, patience: float) -> None:
         self.client = client
@@ -71,7 +74,7 @@ class Dialect:
                 (request.time_in_force == "IOC", "IOC orders", self._in_force("IOC")),
                 (request.time_in_force == "GTD", "orders that expire", self.has_expiry),
                 (request.deadline is not None, "deadlines of orders", self.has_deadline),
-                (request.in_quote, "orders for an amount of money", self._by_cost()),
+                (request.in_quote, "orders for an amount of money", self.has_cost),
                 (validate, "orders that are only validated", self.has_validate),
             )
             if wanted and not there
@@ -83,9 +86,6 @@ class Dialect:
         offered = self.client.feature_value_by_type("spot", None, "createOrder", "timeInForce") or {}
         return bool(offered.get(kind))
 
-    def _by_cost(self) -> bool:
-        return self.client.has.get("createMarketBuyOrderWithCost") is True
-
     def parameters(self, request: OrderRequest) -> dict[str, Any]:
         """Return ccxt's `params` of an order."""
         given: dict[str, Any] = {}
@@ -95,8 +95,6 @@ class Dialect:
             given["postOnly"] = True
         if request.time_in_force == "IOC":
             given["timeInForce"] = "IOC"
-        if request.in_quote:
-            given["cost"] = str_of(request.amount)
         return given
 
     def sent_id(self, client_id: str) -> str | int:
@@ -146,6 +144,10 @@ class Dialect:
     def orders(self, order_ids: list[str], symbol: str | None) -> list[Order]:
         """Return these orders, all of which are there."""
         return [self.order(order_id, symbol) for order_id in order_ids]
+
+    def with_figures(self, order: Order) -> Order:
+        """Return an order of a list with its exact cost and fee, where rows of lists do not tell them."""
+        return order
 
     def fills_of(self, order: Order) -> list[Fill]:
         """Return the fills of one order."""

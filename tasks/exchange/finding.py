@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 from data.errors import ExchangeError, OutcomeUnknown
@@ -28,14 +29,18 @@ def find_order(dialect: Dialect, client_id: str, since: int, symbol: str | None 
     ended; then the latest counts.
     """
     since -= MILLISECOND  # to which some exchanges cut their times
-    found = [order for order in dialect.open_orders(symbol) if dialect.bears(order, client_id)]
-    if found:
-        return _latest(found, since, client_id)
-    found = [order for page in dialect.closed_pages(since, symbol, client_id) for order in page]
-    if not _latest(found, since, client_id):
+    found = _latest((order for order in dialect.open_orders(symbol) if dialect.bears(order, client_id)), since)
+    if found is None:
+        ended = dialect.closed_pages(since, symbol, client_id)
+        found = _latest((order for page in ended for order in page), since)
+    if found is None:
         traded = {fill.order_id: None for page in dialect.fill_pages(since, symbol) for fill in page}
-        found = [order for order in dialect.orders(list(traded), symbol) if dialect.bears(order, client_id)]
-    return _latest(found, since, client_id)
+        orders = dialect.orders(list(traded), symbol)
+        found = _latest((order for order in orders if dialect.bears(order, client_id)), since)
+    if found is None:
+        return None
+    found.request = replace(found.request, client_id=client_id)  # some exchanges know it by another name
+    return dialect.with_figures(found)
 
 
 def settle(
@@ -44,19 +49,20 @@ def settle(
     """Return the order that a request became, or None once it is certain that it became none.
 
     `sent` is when it was sent, by the exchange's clock (ns). Absence is certain when all was asked, without a failure,
-    later than the order's deadline and a margin, by the exchange's clock. Raises OutcomeUnknown when `timeout` seconds
-    did not suffice for either; nothing may be sent again then.
+    later than the order's deadline and a margin, by the exchange's clock; never where its lists are not known
+    to be whole. Raises OutcomeUnknown when `timeout` seconds did not suffice; nothing may be sent again then.
     """
     if request.client_id is None:
         raise OutcomeUnknown(f"{dialect.exchange}: an order without a client id cannot be looked for: look by hand")
     until = time.monotonic() + timeout
-    reason = "it is too early to believe that it is absent"
+    early = "it is too early to believe that it is absent"
+    reason = early if dialect.lists_all else f"{dialect.exchange} is not known to show all orders: look by hand"
     while True:
         try:
             clock.measure()
             late = clock.now() > _final(request, sent, clock)
             order = find_order(dialect, request.client_id, sent, request.symbol)
-            if order is not None or late:
+            if order is not None or (late and dialect.lists_all):
                 return order
         except ExchangeError as error:
             reason = str(error)
@@ -74,8 +80,5 @@ def _final(request: OrderRequest, sent: int, clock: ExchangeClock) -> int:
     return sent + int(SETTLE * max(1.0, clock.speed or 0.0))
 
 
-def _latest(orders: list[Order], since: int, client_id: str) -> Order | None:
-    found = max((order for order in orders if order.opened >= since), key=lambda order: order.opened, default=None)
-    if found is not None:  # some exchanges know it by another name
-        found.request = replace(found.request, client_id=client_id)
-    return found
+def _latest(orders: Iterable[Order], since: int) -> Order | None:
+    return max((order for order in orders if order.opened >= since), key=lambda order: order.opened, default=None)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import logging
 import math
 from collections.abc import Mapping
@@ -81,6 +82,7 @@ class Guard:
     id: str
     synchronous: bool
     session: Any
+    number: Any
     httpExceptions: Mapping[str, Any]  # noqa: N815  ccxt's name
     logger = _SILENT
 
@@ -169,6 +171,10 @@ class Guard:
         )
         return [0 if option == _RETRIES else value, rest]
 
+    def on_json_response(self, response_body: str) -> Any:
+        """Read an answer: where the client's numbers are text, those of its JSON stay as they were written."""
+        return json.loads(response_body, parse_float=str if self.number is str else None)
+
     def handle_errors(
         self, code: int, reason: str, url: str, method: str, headers: Any, body: str, response: Any, *request: Any
     ) -> Any:
@@ -233,7 +239,7 @@ def _never_connected(error: BaseException) -> bool:
         if names & _NO_CONNECTION:
             return True
         inner = seen.args[0] if seen.args and isinstance(seen.args[0], BaseException) else None
-        seen = seen.__cause__ or inner or seen.__context__
+        seen = seen.__cause__ or inner  # not the context: it leads to failures that the caller was busy with
     return False
 
 

@@ -113,12 +113,12 @@ def _is_this_machine(host: str) -> bool:
 
 def _variable(exchange: str, name: str) -> Secret:
     variable = variable_of(exchange, name)
-    value = os.environ.get(variable) or _dotenv().get(variable)
+    value = Secret(os.environ.get(variable) or _dotenv().get(variable) or "")
     if not value:
         raise BadInput(f"{variable} is not set: give it in the environment or in {settings.CHECKOUT.name}/.env")
     if not (value.isascii() and value.isprintable() and " " not in value):
         raise BadInput(f"{variable} cannot be used: it has a blank or a character that no key has")
-    return Secret(value)
+    return value
 
 
 def _dotenv() -> dict[str, str | None]:

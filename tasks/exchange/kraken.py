@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from data.errors import BadInput, Refused
+from data.errors import BadInput, Refused, TryLater
 from tasks.exchange.dialect import Dialect, decimal, str_of
 from tasks.exchange.orders import Balance, Fill, Order, OrderRequest, OrderType, Status
 from tasks.exchange.rules import MarketRules
@@ -36,6 +37,8 @@ class Kraken(Dialect):
     has_deadline = True
     has_validate = True
     has_expiry = True
+    has_cost = True
+    lists_all = True
 
     def refuse_lacking(self, request: OrderRequest, *, validate: bool = False) -> None:
         """Raise Refused or BadInput for what Kraken does not have."""
@@ -49,6 +52,8 @@ class Kraken(Dialect):
         if request.trigger is not None:
             name = "stopLossPrice" if request.type.startswith("stop_loss") else "takeProfitPrice"
             given[name] = str_of(request.trigger)
+        if request.in_quote:
+            given["cost"] = str_of(request.amount)
         if request.expires is not None:
             given |= {"timeinforce": "GTD", "expiretm": str(request.expires // _SECOND)}
         if request.deadline is not None:
@@ -65,28 +70,36 @@ class Kraken(Dialect):
         return [order for order in orders if symbol is None or order.request.symbol == symbol]
 
     def closed_pages(self, since: int, symbol: str | None, client_id: str | None = None) -> Iterator[list[Order]]:
-        """Yield the orders that were opened or ended since then (ns): the latest first, 50 a page.
-
-        An order that ends meanwhile moves the pages on, so that a row may come twice, and none is missed.
-        """
+        """Yield the orders that were opened or ended since then (ns): the latest first, 50 a page."""
         given: dict[str, Any] = {"start": _start(since)}
         if client_id is not None:
             given["clientOrderId"] = client_id
-        for offset in _offsets():
-            rows = self.ask(self.client.fetch_closed_orders, None, None, None, {**given, "ofs": offset})
+        for rows in self._pages(self.client.fetch_closed_orders, given):
             orders = self._of(client_id, [self.order_of(row) for row in rows])
             yield [order for order in orders if symbol is None or order.request.symbol == symbol]
-            if len(rows) < _PAGE:
-                return
 
     def fill_pages(self, since: int, symbol: str | None) -> Iterator[list[Fill]]:
         """Yield own trades since then (ns): the latest first, 50 a page."""
-        for offset in _offsets():
-            rows = self.ask(self.client.fetch_my_trades, None, None, None, {"start": _start(since), "ofs": offset})
+        for rows in self._pages(self.client.fetch_my_trades, {"start": _start(since)}):
             fills = [self.fill_of(row) for row in rows]
             yield [fill for fill in fills if fill.time >= since and (symbol is None or fill.symbol == symbol)]
+
+    def _pages(self, read: Callable[..., Any], given: Mapping[str, Any]) -> Iterator[list[Any]]:
+        """Yield the rows of a history page by page, to the first that is not full.
+
+        What is added meanwhile moves the pages on, so that a row may come twice, and none is missed. Raises TryLater
+        when a page brings nothing new: the pages would have no end.
+        """
+        seen: set[str] = set()
+        for offset in itertools.count(0, _PAGE):
+            rows = self.ask(read, None, None, None, {**given, "ofs": str(offset)})
+            yield rows
             if len(rows) < _PAGE:
                 return
+            new = {row["id"] for row in rows} - seen
+            if not new:
+                raise TryLater(f"{self.exchange} answered a page of its history again in place of the next")
+            seen |= new
 
     def orders(self, order_ids: list[str], symbol: str | None) -> list[Order]:
         """Return these orders, 20 a request."""
@@ -129,7 +142,6 @@ class Kraken(Dialect):
         status = _STATUSES.get(raw["status"], "open")
         closed = raw.get("closetm")
         flags = raw.get("oflags") or ""
-        market = self.client.markets.get(row["symbol"]) or {}
         return Order(
             str(row["id"]),
             self.request_of(row),
@@ -140,7 +152,7 @@ class Kraken(Dialect):
             filled=decimal(raw["vol_exec"]),
             cost=decimal(raw["cost"]),
             fee=decimal(raw["fee"]),
-            fee_currency=market.get("base" if "fcib" in flags else "quote") or "",
+            fee_currency=self._currency(row["symbol"], "base" if "fcib" in flags else "quote"),
         )
 
     def request_of(self, row: Mapping[str, Any]) -> OrderRequest:
@@ -180,9 +192,13 @@ class Kraken(Dialect):
             decimal(raw["vol"]),
             cost=decimal(raw["cost"]),
             fee=decimal(raw["fee"]),
-            fee_currency=self.client.markets[row["symbol"]]["quote"],
+            fee_currency=self._currency(row["symbol"], "quote"),
             maker=raw.get("maker") is True,
         )
+
+    def _currency(self, symbol: str, which: str) -> str:
+        """Return the base or quote currency of a market; nothing for one that is no longer traded."""
+        return str((self.client.markets.get(symbol) or {}).get(which) or "")
 
     def _tiers(self, market: Mapping[str, Any], kind: str) -> tuple[tuple[Decimal, Decimal], ...]:
         tiers = market["info"].get("fees_maker" if kind == "maker" else "fees")
@@ -208,10 +224,3 @@ def rfc3339(ns: int) -> str:
 def _start(since: int) -> str:
     """Return the whole second from which pages are asked, so that nothing of `since` (ns) is left out."""
     return str(max(0, since // _SECOND - 1))
-
-
-def _offsets() -> Iterator[str]:
-    offset = 0
-    while True:
-        yield str(offset)
-        offset += _PAGE

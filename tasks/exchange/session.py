@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -40,8 +42,13 @@ class BoundedSession(WatchedSession):
     answered = 0
     """When the last request went out and its answer was there: nanoseconds since 1970 UTC by this machine's clock."""
 
+    def __init__(self, session: Any, look: Look) -> None:
+        super().__init__(session, look)
+        for adapter in session.adapters.values():
+            adapter.poolmanager.pool_classes_by_scheme = _bounded_pools()
+
     def request(self, method: str, address: str, *, timeout: float, **options: Any) -> Any:
-        """Ask, and have the whole answer within `timeout` seconds (its headers within as many between two bytes)."""
+        """Ask, and have the whole answer within `timeout` seconds of the connection."""
         from requests.exceptions import ReadTimeout
 
         self._look(address, bool(options.get("proxies")))
@@ -73,3 +80,29 @@ class BoundedSession(WatchedSession):
             raise ReadTimeout(f"no whole answer within {timeout:g} s")
         self.answered = time.time_ns()
         return response
+
+
+@functools.cache
+def _bounded_pools() -> dict[str, Any]:
+    """Return urllib3's pools, with connections whose answers have all headers within the timeout, if they drip too."""
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    def bounded(pool: Any) -> Any:
+        def getresponse(self: Any) -> Any:
+            watch = threading.Timer(self.timeout, _shut, (self.sock,))
+            watch.daemon = True
+            watch.start()
+            try:
+                return pool.ConnectionCls.getresponse(self)
+            finally:
+                watch.cancel()
+
+        connection = type("Bounded", (pool.ConnectionCls,), {"getresponse": getresponse})
+        return type(f"Bounded{pool.__name__}", (pool,), {"ConnectionCls": connection})
+
+    return {"http": bounded(HTTPConnectionPool), "https": bounded(HTTPSConnectionPool)}
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):  # it has ended in this very moment
+        connection.shutdown(socket.SHUT_RDWR)

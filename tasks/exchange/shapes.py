@@ -123,6 +123,11 @@ def _is_notice(response: Any) -> bool:
     return isinstance(response, list) and len(response) >= 8 and _is_text(response[6]) and isinstance(response[7], str)
 
 
+def _is_done(response: Any) -> bool:
+    """Of a notification that ccxt takes for success, whatever its status is."""
+    return _is_notice(response) and response[6] not in ("ERROR", "FAILURE")
+
+
 def _is_submitted(response: Any) -> bool:
     if not _is_notice(response):
         return False
@@ -149,7 +154,7 @@ _BITFINEX: tuple[tuple[str, Shape], ...] = (
     (r"/auth/r/trades(/[^/]+)?/hist$", _rows(11)),
     (r"/auth/r/order/[^/]+/trades$", _rows(11)),
     (r"/auth/r/summary$", _is_summary),
-    (r"/auth/w/", _is_notice),
+    (r"/auth/w/(?!order/submit$)", _is_done),
     (r"/auth/w/order/submit$", _is_submitted),
     (r"/ticker/t", _is_ticker),
     (r"/platform/status$", lambda response: len(response) > 0),

@@ -33,6 +33,9 @@ LONGEST_DEADLINE = 60
 
 _PRICE_ATTEMPTS = 3
 
+_FAR_TOO_MUCH = 10**15
+"""Of amounts and prices; beyond, their steps could not be counted in Decimal's 28 digits."""
+
 LONGEST_SWITCH = 86_400
 """Seconds for which the dead man's switch can be set."""
 
@@ -122,7 +125,7 @@ class TradingClient:
             return self._dialect.balance()
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
-        """Return the open orders, of one market or all."""
+        """Return the open orders, of one market or all. What one that is filled in part cost exactly, `order` tells."""
         with self._asking("the open orders"):
             return self._dialect.open_orders(symbol)
 
@@ -149,7 +152,7 @@ class TradingClient:
         what the exchange lacks. A market order's cost is judged by the price of now.
         """
         near = None
-        if request.price is None and not request.in_quote and self.rules(request.symbol).min_cost > 0:
+        if request.type == "market" and not request.in_quote and self.rules(request.symbol).min_cost > 0:
             near = self.price(request.symbol).last
         return self._prepared(request, near)
 
@@ -275,7 +278,9 @@ class TradingClient:
         try:
             yield
             return
-        except (ccxt.BaseError, ExchangeError, *NOT_UNDERSTOOD) as error:
+        except Exception as error:
+            if not may_change and not isinstance(error, (ccxt.BaseError, ExchangeError, *NOT_UNDERSTOOD)):
+                raise
             failure = sort_failure(error, f"{self.exchange}: {what}", may_change=may_change)
         raise failure from None
 
@@ -287,8 +292,8 @@ def refuse_contradiction(request: OrderRequest) -> None:
     """Raise BadInput for a request that contradicts itself."""
     numbers = {"amount": request.amount, "price": request.price, "trigger": request.trigger}
     for name, value in numbers.items():
-        if value is not None and not (value.is_finite() and value > 0):
-            raise BadInput(f"the order's {name} is {value}: it must be above 0")
+        if value is not None and not (value.is_finite() and 0 < value < _FAR_TOO_MUCH):
+            raise BadInput(f"the order's {name} is {value}: it must be above 0, and below {_FAR_TOO_MUCH}")
     limited, waits = request.type.endswith("limit"), request.type not in ("market", "limit")
     contradictions = (
         (limited != (request.price is not None), f"a {request.type} order has {'a' if limited else 'no'} price"),

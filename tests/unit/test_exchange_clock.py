@@ -100,9 +100,10 @@ def test_the_date_of_an_answer_stands_in_for_a_time_that_is_not_told(clock_of: S
         clock.check()
 
 
-def test_without_a_time_and_a_date_it_cannot_be_measured(clock_of: Served) -> None:
+def test_without_a_time_and_a_date_it_cannot_be_measured_and_nothing_is_traded(clock_of: Served) -> None:
     with clock_of("bitfinex", lambda asked: Answer("[1]")) as (clock, _):
-        clock.check()
+        with pytest.raises(TryLater, match=r"^bitfinex told neither a time nor a date: nothing is traded"):
+            clock.check()
         assert clock.offset is None
         assert abs(clock.now() - time.time_ns()) < SECOND
 

@@ -17,6 +17,7 @@ import pytest
 from data.errors import ExchangeError, OutcomeUnknown, Refused, TryLater
 from tasks.exchange import TradingClient, trading_client
 from tasks.exchange import client as client_module
+from tasks.exchange.dialect import Dialect
 from tasks.exchange.orders import Order, OrderRequest
 from tests.servers.practice_exchange import NOW, Practice, practice_exchange
 
@@ -98,7 +99,9 @@ def test_an_order_whose_answer_was_lost_is_found(
         assert found is not None
         assert found.request.client_id == wanted.client_id
         assert found.status == ("open" if resting else "closed")
-        assert trader.order(found.id, "BTC/USD").filled == (0 if resting else wanted.amount)
+        asked = trader.order(found.id, "BTC/USD")
+        assert asked.filled == (0 if resting else wanted.amount)
+        assert (found.filled, found.cost, found.fee) == (asked.filled, asked.cost, asked.fee)
     assert made(still, name, wanted.client_id) == 1
 
 
@@ -159,6 +162,39 @@ def test_without_a_deadline_absence_is_believed_late(still: Practice, at: Open, 
             trader.resolve(wanted, sent, timeout=0.1)
         still.step(100)
         assert trader.resolve(wanted, sent, timeout=5) is None
+
+
+def test_absence_is_never_believed_of_an_exchange_whose_lists_may_not_be_whole(still: Practice, at: Open) -> None:
+    with at(still, timeout=5) as trader:
+        sent, early = trader.clock.now(), order(time_in_force="IOC")
+        trader.submit(early)
+        for _ in range(50):
+            still.step(2)
+            trader.submit(order(time_in_force="IOC"))
+        still.step(200)
+        trader._dialect = Dialect(trader._client, "okx", 5.0)  # as of an exchange that has no dialect of its own
+        assert trader.find(str(early.client_id), sent) is None
+        with pytest.raises(OutcomeUnknown, match=r"okx is not known to show all orders: look by hand$"):
+            trader.resolve(early, sent, timeout=0.1)
+
+
+def test_an_older_order_of_the_same_client_id_does_not_hide_the_one_that_is_looked_for(
+    still: Practice, at: Open
+) -> None:
+    with at(still, "practice-bitfinex") as trader:
+        resting = order()
+        first = trader.submit(resting)
+        still.step(30)
+        again = replace(resting, type="market", price=None)
+        still.fault("hang_after", "submit", times=1)
+        sent = trader.clock.now()
+        with pytest.raises(OutcomeUnknown):
+            trader.submit(again)
+        still.step(200)
+        found = trader.resolve(again, sent, timeout=5)
+        assert found is not None
+        assert (found.status, found.filled) == ("closed", again.amount)
+        assert found.id != first.id
 
 
 def test_an_order_without_a_client_id_cannot_be_looked_for(still: Practice, at: Open) -> None:

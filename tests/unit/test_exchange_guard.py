@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -348,13 +349,14 @@ def test_a_request_is_sent_once_whatever_retries_are_asked_for(
     assert "maxRetriesOnFailure" not in exchange.asked[-1].body
 
 
-def test_an_answer_that_drips_ends_at_the_timeout() -> None:
+@pytest.mark.parametrize("begins", [b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Name: "])
+def test_an_answer_that_drips_ends_at_the_timeout(begins: bytes) -> None:
     import ccxt
 
     def drip(listener: socket.socket) -> None:
         with listener, listener.accept()[0] as connection:
             connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            connection.sendall(begins)
             try:
                 for _ in range(100):
                     connection.sendall(b"{")
@@ -423,6 +425,25 @@ def test_a_bitfinex_order_without_an_id_is_no_answer(bitfinex: Calls, exchange: 
         bitfinex(exchange.url, buy)
 
 
+@pytest.mark.parametrize("status", ["ERROR", "FAILURE"])
+@pytest.mark.parametrize("call", [lambda c: c.cancel_order("1"), lambda c: c.cancel_all_orders()])
+def test_a_bitfinex_cancellation_that_failed_is_not_read_as_done(
+    bitfinex: Calls, exchange: CannedExchange, call: Callable[[Any], Any], status: str
+) -> None:
+    import ccxt
+
+    serve_bitfinex(exchange, Answer(json.dumps([1, "oc-req", None, None, [], None, status, "Not cancelled."])))
+    with pytest.raises(ccxt.BadResponse):
+        bitfinex(exchange.url, call)
+
+
+def test_numbers_of_json_keep_all_their_digits(bitfinex: Calls, exchange: CannedExchange) -> None:
+    serve_bitfinex(exchange, Answer('[["exchange","BTC",123456789012.12345678,0,1e-8,null,null]]'))
+    balance = bitfinex(exchange.url, lambda client: client.fetch_balance())
+    assert balance["info"] == [["exchange", "BTC", "123456789012.12345678", 0, "1e-8", None, None]]
+    assert balance["total"]["BTC"] == "123456789012.12345678"
+
+
 def test_an_empty_list_of_wallets_is_no_balance(bitfinex: Calls, exchange: CannedExchange) -> None:
     import ccxt
 
@@ -462,6 +483,25 @@ def test_a_key_does_not_go_through_a_proxy(kraken: Calls, exchange: CannedExchan
         with pytest.raises((BadInput, ccxt.InvalidProxySettings), match="proxy"):
             kraken(exchange.url, lambda c: c.fetch_balance(), **{option: f"{proxy.url}/"})
         assert proxy.asked == []
+
+
+def test_only_a_connection_that_was_never_made_is_told_as_unsent(kraken: Calls, exchange: CannedExchange) -> None:
+    import ccxt
+
+    def unreachable(client: Any) -> Any:
+        client.urls["api"] = dict.fromkeys(client.urls["api"], "http://127.0.0.1:9")
+        return client.privatePostAddOrder({"pair": "XBTUSD"})
+
+    exchange.answers["AddOrder"] = [Answer(status=None)]
+    unsent = []
+    for call in (unreachable, buy):
+        try:
+            requests.get("http://127.0.0.1:9", timeout=1)
+        except requests.ConnectionError:  # what the caller is busy with says nothing about its request
+            with pytest.raises(ccxt.NetworkError) as failed:
+                kraken(exchange.url, call)
+        unsent.append(failed.value.unsent)
+    assert unsent == [True, False]
 
 
 FAILURES: dict[str, Answer] = {

@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,17 @@ def test_a_malformed_secret_is_named_and_not_shown(monkeypatch: pytest.MonkeyPat
     with pytest.raises(BadInput, match=r"^KRAKEN_SECRET_KEY cannot be used: ") as refused:
         read_keys("kraken")
     assert secret not in str(refused.value)
+
+
+def test_a_key_that_cannot_be_used_is_not_shown_by_a_traceback_with_its_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KRAKEN_PUBLIC_KEY", "pasted with blanks")
+    with pytest.raises(BadInput) as refused:
+        read_keys("kraken")
+    variables = repr([frame.f_locals for frame, _ in traceback.walk_tb(refused.value.__traceback__)][1:])
+    assert "KRAKEN_PUBLIC_KEY" in variables
+    assert "pasted with blanks" not in variables
 
 
 def test_keys_show_themselves_nowhere() -> None:

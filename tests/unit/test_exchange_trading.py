@@ -288,6 +288,8 @@ def test_the_cost_of_a_market_order_is_judged_by_the_price_of_now(shared: Practi
         ({"amount": D(0)}, "amount is 0: it must be above 0"),
         ({"amount": D("-1")}, "amount is -1"),
         ({"amount": D("NaN")}, "amount is NaN"),
+        ({"amount": D("1e25")}, "must be above 0, and below 1000000000000000"),
+        ({"price": D("1e40")}, "must be above 0, and below 1000000000000000"),
         ({"price": D("Infinity")}, "price is Infinity"),
         ({"price": None}, "a limit order has a price"),
         ({"type": "market"}, "a market order has no price"),
@@ -350,7 +352,17 @@ def test_other_exchanges_are_not_trusted_with_orders_that_wait_for_a_price() -> 
         dialect = Dialect(guarded_class(name)({}), name, 1.0)
         with pytest.raises(Refused, match=f"^{name} has no stop_loss orders"):
             dialect.refuse_lacking(order(type="stop_loss", price=None, trigger=D(5)))
+        with pytest.raises(Refused, match=f"^{name} has no orders for an amount of money"):
+            dialect.refuse_lacking(market(in_quote=True))  # okx would buy as many bitcoins as dollars were to be spent
         dialect.refuse_lacking(order(post_only=True))
+
+
+def test_a_stop_order_at_bitfinex_is_not_made_one_that_trades_at_once(fresh: Practice, at: Open) -> None:
+    with at(fresh, "practice-bitfinex") as trader:
+        wanted = order(side="sell", type="stop_loss_limit", price=D(890), trigger=D(900), time_in_force="IOC")
+        with pytest.raises(BadInput, match="takes no stop_loss_limit order that is IOC"):
+            trader.submit(wanted)
+        assert trader.fills(NOW - SECOND) == []
 
 
 def test_an_order_rests_is_seen_and_is_cancelled(fresh: Practice, at: Open, name: str) -> None:
@@ -440,7 +452,7 @@ def test_a_post_only_order_that_would_take_does_not(fresh: Practice, at: Open) -
         assert trader.fills(NOW - SECOND) == []
 
 
-def test_money_is_spent_to_the_cent_and_not_as_an_amount(fresh: Practice, at: Open) -> None:
+def test_money_is_spent_in_steps_of_the_price_and_not_as_an_amount(fresh: Practice, at: Open) -> None:
     with at(fresh) as trader:
         placed = trader.submit(market(amount=D("25.19"), in_quote=True))
         done = trader.order(placed.id)
@@ -494,6 +506,15 @@ def test_an_order_that_does_not_exist_is_refused(fresh: Practice, at: Open, name
             with pytest.raises(Refused, match=f"^{name}: cancellation of order "):
                 trader.cancel(**options)
         assert trader.find(str(uuid.uuid4()), NOW - SECOND) is None
+
+
+def test_an_id_that_bitfinex_cannot_have_given_is_refused_before_anything_is_sent(fresh: Practice, at: Open) -> None:
+    with at(fresh, "practice-bitfinex") as trader:
+        before = len(fresh.journal())
+        for call in (trader.order, trader.cancel):
+            with pytest.raises(Refused, match="has no order OABCDE-FGHIJ-KLMNOP: its ids are whole numbers"):
+                call("OABCDE-FGHIJ-KLMNOP")
+        assert len(fresh.journal()) == before
 
 
 @pytest.mark.parametrize("options", [{}, {"order_id": "O1", "client_id": "x"}])
@@ -577,6 +598,53 @@ def test_fills_and_ended_orders_are_read_page_by_page(at: Open, name: str, monke
         assert oldest.id == ids[0]
         half = fills[60].time
         assert trader.fills(half) == [fill for fill in fills if fill.time >= half]
+
+
+def traded(number: int, pair: str = "XXBTZUSD") -> tuple[str, dict[str, Any]]:
+    """A row of Kraken's TradesHistory."""
+    money = {"price": "1", "cost": "1", "fee": "0.1", "vol": "1", "margin": "0"}
+    order_ = {"ordertxid": "O1", "pair": pair, "type": "buy", "ordertype": "limit", "misc": "", "maker": True}
+    return f"T{number}", {**money, **order_, "time": 1768480200.5, "trade_id": number}
+
+
+def test_a_history_whose_pages_do_not_turn_is_not_read_for_ever(at: Open) -> None:
+    with canned_exchange() as exchange:
+        exchange.answers["TradesHistory"] = [result({"trades": dict(map(traded, range(50))), "count": 1000})]
+        with at(exchange) as trader, pytest.raises(TryLater, match="a page of its history again"):
+            trader.fills(0)
+    assert exchange.count("TradesHistory") == 2
+
+
+def test_a_trade_in_a_market_that_is_gone_does_not_spoil_the_others(at: Open) -> None:
+    with canned_exchange() as exchange:
+        rows = dict([traded(1), traded(2, "GONEUSD")])
+        exchange.answers["TradesHistory"] = [result({"trades": rows, "count": 2})]
+        with at(exchange) as trader:
+            assert [(fill.id, fill.fee_currency) for fill in trader.fills(0)] == [("T1", "USD"), ("T2", "")]
+
+
+def test_a_failure_of_any_kind_after_sending_leaves_the_outcome_unknown(
+    fresh: Practice, at: Open, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with at(fresh, name) as trader:
+        send = trader._client.create_order
+
+        def sent_but(*args: Any) -> Any:
+            send(*args)
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(trader._client, "create_order", sent_but)
+        with pytest.raises(OutcomeUnknown, match="can't start new thread"):
+            trader.submit(order())
+        assert len(trader.open_orders()) == 1
+
+
+def test_a_price_is_asked_for_market_orders_only(fresh: Practice, at: Open) -> None:
+    with at(fresh) as trader:
+        trader.prepare(order(side="sell", type="stop_loss", price=None, trigger=D(900)))
+        assert fresh.journal("Ticker") == []
+        trader.prepare(market())
+        assert len(fresh.journal("Ticker")) == 1
 
 
 def test_a_read_that_fails_for_a_while_is_made_again(fresh: Practice, at: Open, name: str) -> None:
