@@ -21,6 +21,8 @@ _PAGE = 50
 _QUERIED = 20
 """Ids in one QueryOrders or QueryTrades."""
 _CLIENT_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[ -~]{1,18}", re.IGNORECASE)
+_UUID_LENGTH = 32
+"""Without its dashes; every other client id is shorter."""
 _STATUSES: Mapping[str, Status] = {
     "pending": "open",
     "open": "open",
@@ -59,6 +61,10 @@ class Kraken(Dialect):
         if request.deadline is not None:
             given["deadline"] = rfc3339(request.deadline)
         return given
+
+    def bears(self, order: Order, client_id: str) -> bool:
+        """Tell whether an order that was read is the one of this client id, in whichever of its forms a UUID is."""
+        return _one_form(order.request.client_id or "") == _one_form(client_id)
 
     def cancel_client(self, client_id: str, symbol: str | None) -> None:
         """Cancel the open order of a client id."""
@@ -205,6 +211,11 @@ class Kraken(Dialect):
         if not tiers:
             raise Refused(f"{self.exchange} does not tell the fees of {market['symbol']}: nothing can be priced there")
         return tuple((decimal(start), decimal(percent) / 100) for start, percent in tiers)
+
+
+def _one_form(client_id: str) -> str:
+    bare = client_id.replace("-", "").lower()
+    return bare if len(client_id) >= _UUID_LENGTH and _CLIENT_ID.fullmatch(bare) else client_id
 
 
 def nanoseconds(seconds: Any) -> int:

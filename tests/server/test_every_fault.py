@@ -26,8 +26,14 @@ from tests.servers.practice_exchange import Practice, practice_exchange
 
 PAGE = CHECKOUT / "docs" / "faults.md"
 BTC = "BTC/USD"
-TIMEOUT = 0.5
-"""Seconds of one request."""
+SILENT = frozenset({"hang_before", "hang_after", "drip"})
+
+
+def timeout_of(fault: str) -> float:
+    """Return the seconds of one request: few where they have to pass, many where only a busy machine needs them."""
+    return 0.5 if fault in SILENT else 5.0
+
+
 LONGEST = 20.0
 """Seconds that a call may take, its repetitions and the search for an order included; the machine may be busy."""
 
@@ -148,13 +154,13 @@ def outcomes() -> Iterator[dict[str, dict[str, str]]]:
 
 
 @contextmanager
-def quick(monkeypatch: pytest.MonkeyPatch, practice: Practice, state: Any) -> Iterator[TradingClient]:
+def quick(monkeypatch: pytest.MonkeyPatch, practice: Practice, state: Any, timeout: float) -> Iterator[TradingClient]:
     """A client that repeats its reads twice, without waiting long."""
     monkeypatch.setenv("JARVIS_EXCHANGE_URLS", f'{{"practice": "{practice.url}"}}')
     monkeypatch.setenv("JARVIS_STATE", str(state))
     monkeypatch.setattr(client, "_PAUSES", (0.01, 0.02))
-    monkeypatch.setattr(client, "TIMEOUT_MS", int(TIMEOUT * 1000))
-    with trading_client("practice", timeout=TIMEOUT) as trader:
+    monkeypatch.setattr(client, "TIMEOUT_MS", int(timeout * 1000))
+    with trading_client("practice", timeout=timeout) as trader:
         yield trader
 
 
@@ -164,14 +170,17 @@ def test_no_fault_makes_a_call_answer_wrongly_or_hang(
     name: str, outcomes: dict[str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = outcomes[name] = {}
-    with practice_exchange() as practice, quick(monkeypatch, practice, tmp_path) as trader:
+    with practice_exchange() as practice, quick(monkeypatch, practice, tmp_path, timeout_of(name)) as trader:
         filled, resting = trader.submit(request("filled")), rest(trader)
         for call, read in READS.items():
             truth = read(trader, filled, resting)
             seen[call] = with_fault(practice, name, lambda read=read: read(trader, filled, resting), truth)
         assert made(practice) == 2
     # The real time: a clock that stands still is not this machine's anyway, and how far it is off says nothing.
-    with practice_exchange(paused=False, start=None) as practice, quick(monkeypatch, practice, tmp_path) as trader:
+    with (
+        practice_exchange(paused=False, start=None) as practice,
+        quick(monkeypatch, practice, tmp_path, timeout_of(name)) as trader,
+    ):
         seen["time"] = with_fault(practice, name, lambda: timed(trader), None)
         for number, (call, write) in enumerate(WRITES.items()):
             seen[call] = written(practice, name, trader, write, f"new-{number}")

@@ -18,6 +18,7 @@ from data.errors import ExchangeError, OutcomeUnknown, Refused, TryLater
 from tasks.exchange import TradingClient, trading_client
 from tasks.exchange import client as client_module
 from tasks.exchange.dialect import Dialect
+from tasks.exchange.kraken import Kraken
 from tasks.exchange.orders import Order, OrderRequest
 from tests.servers.practice_exchange import NOW, Practice, practice_exchange
 
@@ -36,7 +37,7 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Open:
     @contextmanager
-    def opened(practice: Practice, name: str = "practice", timeout: float = 0.25) -> Iterator[TradingClient]:
+    def opened(practice: Practice, name: str = "practice", timeout: float = 0.5) -> Iterator[TradingClient]:
         monkeypatch.setenv("JARVIS_EXCHANGE_URLS", json.dumps({name: practice.url}))
         with trading_client(name, timeout=timeout) as trader:
             trader.clock.measure()
@@ -304,3 +305,19 @@ def _find_out(trader: TradingClient, wanted: OrderRequest) -> Order | None:
         return trader.resolve(wanted, sent, timeout=30)
     except ExchangeError:
         return None
+
+
+@pytest.mark.parametrize("told", [str.upper, lambda text: text.replace("-", ""), str])
+def test_a_uuid_is_known_in_each_of_its_forms(told: Callable[[str], str]) -> None:
+    client_id = "60dce304-efe3-417c-b4a7-7fbc695aa6f0"
+    order = Order("O1", OrderRequest("BTC/USD", "buy", "market", D(1), client_id=told(client_id)), "open", 0)
+    kraken = Kraken(None, "kraken", 1.0)
+    assert kraken.bears(order, client_id)
+    assert not kraken.bears(order, client_id.replace("6", "7"))
+
+
+def test_other_client_ids_are_what_they_are() -> None:
+    order = Order("O1", OrderRequest("BTC/USD", "buy", "market", D(1), client_id="My-Order"), "open", 0)
+    assert Kraken(None, "kraken", 1.0).bears(order, "My-Order")
+    assert not Kraken(None, "kraken", 1.0).bears(order, "my-order")
+    assert not Kraken(None, "kraken", 1.0).bears(order, "MyOrder")
