@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data.errors import BadInput
 from tasks.exchange.matching.candles import MINUTE, SECOND
-from tasks.exchange.practice.clock import Clock
+from tasks.exchange.practice.clock import LATEST, Clock
 
 NOON = 1_768_478_400 * SECOND
 
@@ -123,14 +123,22 @@ def test_skew_is_told_and_does_not_rule(wall: Wall) -> None:
     assert clock.now() == NOON
 
 
-@pytest.mark.parametrize("speed", [0, -1, float("nan"), float("inf")])
-def test_a_speed_must_be_a_number_above_zero(wall: Wall, speed: float) -> None:
+@pytest.mark.parametrize("speed", [0, -1, float("nan"), float("inf"), 86_401, 1e308])
+def test_a_speed_must_be_a_number_above_zero_that_a_machine_can_keep_up_with(wall: Wall, speed: float) -> None:
     with pytest.raises(BadInput, match="speed"):
         Clock(speed, wall=wall)
     clock = Clock(start=0, wall=wall)
     with pytest.raises(BadInput, match="speed"):
         clock.set_speed(speed)
     assert clock.speed == 1
+
+
+def test_time_stands_still_before_the_nanoseconds_of_64_bits_end(wall: Wall) -> None:
+    clock = Clock(86_400, start=LATEST - SECOND, wall=wall)
+    wall.winds(1)
+    assert clock.now() == LATEST < 2**63
+    clock.step(SECOND)
+    assert clock.now() == LATEST
 
 
 def test_a_step_back_is_refused(wall: Wall) -> None:

@@ -63,6 +63,12 @@ def test_a_symbol_that_is_no_pair_is_refused(symbol: str) -> None:
         known_rules(symbol)
 
 
+def test_krakens_own_names_of_currencies_are_refused_as_its_clients_would_take_them_for_the_usual_ones() -> None:
+    for symbol, usual in (("XBT/USD", "BTC"), ("ETH/XBT", "BTC"), ("XDG/XBT", "BTC, DOGE")):
+        with pytest.raises(BadInput, match=f"write {usual} instead"):
+            known_rules(symbol)
+
+
 def test_an_unknown_currency_always_has_the_same_usual_price_between_1_and_100() -> None:
     prices = [usual_price(name) for name in ("AAA", "BBB", "CCC", "AAA")]
     assert prices[0] == prices[3]

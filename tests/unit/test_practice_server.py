@@ -296,6 +296,15 @@ def test_the_state_shows_money_and_open_orders(practice: Practice) -> None:
     assert (state["orders"], state["fills"], float(state["balances"]["USD"]["held"])) == (1, 0, 10.04)
 
 
+def test_the_state_writes_money_without_exponents(practice: Practice) -> None:
+    (txid,) = practice.private("AddOrder", **LIMIT)["result"]["txid"]
+    practice.private("CancelOrder", txid=txid)
+    practice.ask("POST", "/deposit", {"currency": "SOL", "amount": "0.00000001"})
+    balances = practice.ask("GET", "/state")["balances"]
+    assert {text for balance in balances.values() for text in balance.values() if "E" in text} == set()
+    assert balances["SOL"]["total"] == "0.00000001"
+
+
 # The journal
 
 

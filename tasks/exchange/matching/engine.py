@@ -203,7 +203,7 @@ class MatchingEngine:
         if not amount.is_finite():
             raise RefusedOrder(Refusal.BAD_AMOUNT, str(amount))
         if self._ledger.free(currency) + amount < 0:
-            raise RefusedOrder(Refusal.FUNDS, f"{self._ledger.free(currency)} {currency} is free")
+            raise RefusedOrder(Refusal.FUNDS, f"{self._ledger.free(currency):f} {currency} is free")
         self._ledger.deposit(currency, amount)
 
     @exact
@@ -288,7 +288,7 @@ class MatchingEngine:
         if standing.buys_at_market:
             needed = plan.cost * (1 + min(self._fee(pit, maker=False), standing.rate))
         if needed > self._ledger.free(currency):
-            raise RefusedOrder(Refusal.FUNDS, f"{needed} {currency} needed, {self._ledger.free(currency)} free")
+            raise RefusedOrder(Refusal.FUNDS, f"{needed:f} {currency} needed, {self._ledger.free(currency):f} free")
 
     def _register(self, standing: Standing) -> None:
         order, request = standing.order, standing.order.request

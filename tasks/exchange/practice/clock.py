@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +9,12 @@ from typing import Any
 from data.errors import BadInput
 
 _SECOND = 1_000_000_000
+
+FASTEST = 86_400.0
+"""A day in a second: the most that a machine trades through while it passes, with room for orders and questions."""
+
+LATEST = 9_214_646_400 * _SECOND
+"""2262-01-01, where time stands still: nanoseconds since 1970 in 64 bits end soon after."""
 
 
 class Clock:
@@ -41,20 +46,20 @@ class Clock:
         return self._paused
 
     def now(self) -> int:
-        """Return the exchange time in nanoseconds; never less than before."""
+        """Return the exchange time in nanoseconds; never less than before, nor beyond `LATEST`."""
         wall = self._wall()
         if wall < self._latest:
             self._time += self._passed(self._latest)
             self._anchor = wall
         self._latest = wall
-        return self._time + self._passed(wall)
+        return min(self._time + self._passed(wall), LATEST)
 
     def server_time(self) -> int:
         """Return the time that the exchange tells: `now` and the skew."""
         return self.now() + self.skew
 
     def set_speed(self, speed: float) -> None:
-        """Go on at another speed from now; BadInput unless it is a number above 0."""
+        """Go on at another speed from now; BadInput unless it is a number above 0 and no more than `FASTEST`."""
         speed = _checked(speed)
         self._settle()
         self._speed = speed
@@ -107,6 +112,7 @@ class Clock:
 
 
 def _checked(speed: float) -> float:
-    if not (math.isfinite(speed) and speed > 0):
-        raise BadInput(f"the practice clock cannot run at speed {speed}; give a number above 0, or pause it")
+    if not 0 < speed <= FASTEST:
+        wanted = f"give a number above 0, {FASTEST:.0f} at most, or pause it"
+        raise BadInput(f"the practice clock cannot run at speed {speed}; {wanted}")
     return float(speed)

@@ -46,6 +46,9 @@ MAKER = _tiers(
 )  # fmt: skip
 """Kraken's fees of spot markets, by the volume of 30 days in US dollars."""
 
+_KRAKENS = {"XBT": "BTC", "XDG": "DOGE"}
+"""Names that its clients read as these: they would take a market of that name for the usual one."""
+
 _SYMBOL = re.compile(r"([A-Z0-9]{1,20})/([A-Z0-9]{1,20})")
 
 
@@ -59,6 +62,10 @@ def known_rules(symbol: str) -> MarketRules:
     if match is None or match[1] == match[2]:
         raise BadInput(f"'{symbol}' is no market: write base and quote currency in capitals, such as BTC/USD")
     base, quote = match[1], match[2]
+    if usual := {_KRAKENS.get(each, each) for each in (base, quote)} - {base, quote}:
+        raise BadInput(
+            f"'{symbol}' has Kraken's own name of a currency in it: write {', '.join(sorted(usual))} instead"
+        )
     tick, least = _BASES.get(base, (None, None))
     return MarketRules(
         symbol=symbol,

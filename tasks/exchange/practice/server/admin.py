@@ -238,4 +238,9 @@ def admin_server(server: Server) -> web.Server:
 
 
 def _json(value: Any, status: int = 200) -> web.Response:
-    return web.json_response(value, status=status, dumps=lambda known: json.dumps(known, default=str))
+    return web.json_response(value, status=status, dumps=lambda known: json.dumps(known, default=_decimal))
+
+
+def _decimal(value: Decimal) -> str:
+    """Write money as a text without exponent."""
+    return f"{value:f}"

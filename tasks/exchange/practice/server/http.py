@@ -125,7 +125,7 @@ class Server:
         """Return a page for people who look here with a browser."""
         venue, exchange = self.venue, self.venue.exchange
         exchange.sync()
-        rows = "".join(f"<tr><td>{html.escape(s)}<td>{exchange.engine.last(s)}" for s in exchange.markets)
+        rows = "".join(f"<tr><td>{html.escape(s)}<td>{exchange.engine.last(s):f}" for s in exchange.markets)
         faults = [standing.describe() for standing in venue.faults.standing]
         told = "".join(f"<li>{html.escape(str(fault))}" for fault in faults) or "<li>none"
         speed = (

@@ -27,7 +27,6 @@ CREATE TABLE IF NOT EXISTS journal (
     faults TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS journal_client ON journal (client_id) WHERE client_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS journal_client ON journal (client_id) WHERE client_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS journal_reads ON journal (id) WHERE method = 'GET';
 """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import math
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +13,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from data.errors import BadInput
+from tasks.exchange.practice.clock import FASTEST
 from tasks.exchange.practice.kraken.limits import Tier
 from tasks.exchange.practice.server.admin import admin_server
 from tasks.exchange.practice.server.http import NOTICE, Server, checked_host
@@ -54,13 +54,13 @@ async def served(venue: Venue, port: int, admin_port: int, host: str = LOOPBACK)
 
 
 def parse_speed(text: str) -> Speed:
-    """Return a speed that was typed. BadInput unless it is `max` or a number above 0."""
+    """Return a speed that was typed. BadInput unless it is `max` or a number that a clock can run at."""
     if text == "max":
         return "max"
     with suppress(ValueError):
-        if 0 < float(text) < math.inf:
+        if 0 < float(text) <= FASTEST:
             return float(text)
-    raise BadInput(f"speed '{text}' cannot be: write a number above 0, such as 60, or max")
+    raise BadInput(f"speed '{text}' cannot be: write a number above 0, such as 60 ({FASTEST:.0f} at most), or max")
 
 
 def run(
@@ -90,7 +90,7 @@ async def _until_told(venue: Venue, port: int, admin_port: int, say: Callable[[s
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, end.set)
     async with served(venue, port, admin_port) as addresses:
-        prices = ", ".join(f"{symbol} at {venue.exchange.engine.last(symbol)}" for symbol in venue.exchange.markets)
+        prices = ", ".join(f"{symbol} at {venue.exchange.engine.last(symbol):f}" for symbol in venue.exchange.markets)
         say(f"practice exchange ({NOTICE}): {prices}")
         say(f"Kraken's and Bitfinex's wire: {addresses.url}   faults, clock, journal: {addresses.admin_url}")
         say(f"state: {venue.store.folder or 'forgotten at the end'}   end it with Ctrl-C")

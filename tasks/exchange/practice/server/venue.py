@@ -152,7 +152,7 @@ class Venue:
         return result
 
     def set_speed(self, speed: Speed) -> None:
-        """Go on at another speed; BadInput unless it is `max` or a number above 0."""
+        """Go on at another speed; BadInput unless it is `max` or one that the clock can run at."""
         clock = self.exchange.clock
         if speed == "max":
             clock.pause()
