@@ -22,6 +22,7 @@ from tasks.exchange.practice.bitfinex.wire import BitfinexWire
 from tasks.exchange.practice.clock import Clock
 from tasks.exchange.practice.exchange import PracticeExchange
 from tasks.exchange.practice.keys import KeyRing, secret_of
+from tasks.exchange.practice.market.market import Market
 from tasks.exchange.practice.market.markets_known import known_rules
 from tasks.exchange.practice.wire import Reply, Request
 
@@ -51,6 +52,8 @@ class Scripted:
             for minute in minutes
             for second in (0, 20)
         ]
+
+    latest = Market.latest
 
     def ticks(self, after: int, until: int) -> Iterator[Tick]:
         return (tick for tick in self.prints if after < tick.time <= until)

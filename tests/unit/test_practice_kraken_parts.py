@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tasks.exchange.matching.refusals import Refusal
 from tasks.exchange.orders import OrderRequest
 from tasks.exchange.practice.keys import PREFIX, KeyRing, secret_of
-from tasks.exchange.practice.kraken.figures import latest_ticks
 from tasks.exchange.practice.kraken.limits import TIERS, Counter, Limits
 from tasks.exchange.practice.kraken.names import Names, asset, decimals_of, pair, plain
 from tasks.exchange.practice.kraken.wire import signature
@@ -148,7 +147,7 @@ def test_times_are_written_to_the_microsecond(ns: int) -> None:
 @pytest.mark.parametrize("count", [1, 50, 1000])
 def test_the_latest_prints_are_the_last_ones(count: int) -> None:
     market = PracticeKraken().market
-    ticks = latest_ticks(market, NOW, count)
+    ticks = market.latest(NOW, count)
     assert len(ticks) == count
     assert ticks == list(market.ticks(NOW - 300 * MINUTE, NOW))[-count:]
     assert all(a.time < b.time for a, b in pairwise(ticks))

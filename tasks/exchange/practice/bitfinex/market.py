@@ -13,7 +13,6 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from tasks.exchange.matching.book import LEVELS, Level
-from tasks.exchange.matching.candles import MINUTE, Tick
 from tasks.exchange.practice.bitfinex.candles import candle_row, first_trade, minutes_of, newest, oldest
 from tasks.exchange.practice.bitfinex.rows import MICROSECOND, MILLISECOND, number, signed, significant
 from tasks.exchange.practice.bitfinex.words import (
@@ -138,7 +137,7 @@ class MarketData:
         market, now = self.market(name), self._exchange.synced
         limit, start, end, rising = window(query, 125)
         start, end = first_trade(market, start, now), min(end, now)
-        ticks = list(islice(market.ticks(start - 1, end), limit)) if rising else _latest(market, start, end, limit)
+        ticks = list(islice(market.ticks(start - 1, end), limit)) if rising else market.latest(end, limit, start)[::-1]
         return [
             [tick.time // MICROSECOND, tick.time // MILLISECOND, signed(tick.amount, tick.side), number(tick.price)]
             for tick in ticks
@@ -204,14 +203,3 @@ def _aggregated(levels: list[Level], digits: int, rounding: str) -> list[tuple[D
         counts[price] += 1
         amounts[price] += level.amount
     return [(price, counts[price], amounts[price]) for price in counts]
-
-
-def _latest(market: Market, start: int, end: int, limit: int) -> list[Tick]:
-    """Return the last prints up to `end`, newest first: longer and longer stretches are read until there are enough."""
-    stretch = max(limit, 60) * MINUTE // 12
-    while True:
-        after = max(start - 1, end - stretch)
-        ticks = list(market.ticks(after, end))
-        if len(ticks) >= limit or after == start - 1:
-            return ticks[: -limit - 1 : -1]
-        stretch *= 4

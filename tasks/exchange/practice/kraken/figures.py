@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from tasks.exchange.matching.candles import MINUTE, Candle, Tick
+from tasks.exchange.matching.candles import MINUTE, Candle
 from tasks.exchange.practice.market.market import Market
 
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-_FARTHEST_BACK = 30 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +75,6 @@ class DayFigures:
         first_minutes = self._market.candles(1, edge - 1, (edge - since) // MINUTE)
         today = [candle for candle in hours if candle.ts >= midnight]
         return _sum([*today, *minutes]), _sum([*first_minutes, *hours, *minutes])
-
-
-def latest_ticks(market: Market, now: int, count: int) -> list[Tick]:
-    """Return the last prints up to `now`, oldest first; fewer if there are not so many in a month."""
-    span = MINUTE
-    while True:
-        found = deque(market.ticks(now - span, now), maxlen=count)
-        if len(found) == count or span > _FARTHEST_BACK:
-            return list(found)
-        span *= 8
 
 
 def typical(candle: Candle) -> Decimal:

@@ -12,7 +12,7 @@ from tasks.exchange.matching.book import Level
 from tasks.exchange.matching.candles import MINUTE, SECOND, Candle, Tick
 from tasks.exchange.practice.exchange import PracticeExchange
 from tasks.exchange.practice.kraken.arguments import Arguments, find_pair
-from tasks.exchange.practice.kraken.figures import DayFigures, Figures, latest_ticks, typical
+from tasks.exchange.practice.kraken.figures import DayFigures, Figures, typical
 from tasks.exchange.practice.kraken.names import Asset, Names, Pair, plain
 from tasks.exchange.practice.kraken.words import INVALID_ARGUMENTS, UNKNOWN_ASSET, KrakenRefusal, invalid, rfc3339
 from tasks.exchange.practice.market.market import INTERVALS
@@ -99,7 +99,7 @@ class PublicEndpoints:
             since = _since(arguments)
             ticks = list(islice(market.ticks(since, now), count))
         else:
-            since, ticks = now, latest_ticks(market, now, count)
+            since, ticks = now, market.latest(now, count)
         return {pair.id: [_tick_row(pair, tick) for tick in ticks], "last": str(ticks[-1].time if ticks else since)}
 
     def _wanted(self, arguments: Arguments) -> list[Pair]:
@@ -111,7 +111,7 @@ class PublicEndpoints:
     def _ticker_row(self, pair: Pair) -> dict[str, Any]:
         exchange, symbol = self._exchange, pair.symbol
         book = exchange.engine.book(symbol, 1)
-        tick = latest_ticks(exchange.markets[symbol], exchange.synced, 1)
+        tick = exchange.markets[symbol].latest(exchange.synced, 1)
         today, day = self._figures[symbol].at(exchange.synced)
         both = (today, day)
         return {

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tasks.exchange.matching.book import Level
 from tasks.exchange.matching.candles import MINUTE, Candle, Tick
 from tasks.exchange.practice.exchange import PracticeExchange
-from tasks.exchange.practice.kraken.figures import DayFigures, latest_ticks, typical
+from tasks.exchange.practice.kraken.figures import DayFigures, typical
 from tasks.exchange.practice.kraken.words import rfc3339
 
 Row = dict[str, Any]
@@ -43,7 +43,7 @@ class Rows:
         if topic.channel == "ticker":
             return [self._ticker(topic.symbol, now)]
         if topic.channel == "trade":
-            return [_trade(topic, tick) for tick in latest_ticks(market, now, SNAPSHOT_TRADES)]
+            return [_trade(topic, tick) for tick in market.latest(now, SNAPSHOT_TRADES)]
         return [_candle(topic, candle) for candle in market.candles(topic.interval, now, SNAPSHOT_CANDLES)]
 
     def update(self, topic: Topic, since: int, until: int) -> list[Row]:

@@ -7,6 +7,7 @@ into hours, minutes and prints when somebody asks. Any time is reached at once, 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -32,6 +33,7 @@ _PARTS = (1440, 60, 1)
 """Bars longer than these are split into them, in turn (minutes)."""
 _BLOCK, _BLOCK_BARS = 240, 100_000
 """Candles that are made and remembered together, and the most bars that these may be made of."""
+_LONGEST_LOOK = 30 * 1440 * MINUTE
 _BLOCKS, _HOURS = 128, 24
 """How many blocks of candles, and how many hours of prints, are remembered."""
 
@@ -78,6 +80,17 @@ class Market:
             begin = pd.Timestamp(self._begin, tz="UTC")
             raise BadInput(f"the practice market {self.rules.symbol} begins at {begin}: ask for a later time")
         return self._open(1, now // MINUTE * MINUTE, now).close
+
+    def latest(self, until: int, count: int, since: int = 0) -> list[Tick]:
+        """Return the last `count` prints of `since` to `until`, oldest first; no further back than a month."""
+        first = max(since - 1, until - _LONGEST_LOOK)
+        span = MINUTE
+        while True:
+            after = max(first, until - span)
+            found = deque(self.ticks(after, until), maxlen=count)
+            if len(found) == count or after == first:
+                return list(found)
+            span *= 8
 
     @property
     def _begin(self) -> int:

@@ -142,7 +142,12 @@ class Venue:
                 self._save()
 
     def change(self, operation: Callable[[], _T]) -> _T:
-        """Change the exchange from outside, with the check and the save that follow every change."""
+        """Change the exchange from outside, with the check and the save that follow every change.
+
+        Raises BadInput when it has stopped trading.
+        """
+        if self.broken:
+            raise BadInput(self.broken)
         result = operation()
         self._forget()
         with self._sound():
