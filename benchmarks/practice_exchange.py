@@ -1,6 +1,6 @@
 """How fast the practice exchange answers, and how fast it replays a day: `python -m benchmarks.practice_exchange`.
 
-Two tables. The first is a ratio: requests of GET /0/public/Ticker a second, against a bare aiohttp application that
+Two tables. The first is a ratio: requests of GET /0/public/Ticker a second, against a bare aiohttp server that
 answers the same bytes without looking, each in a process of its own, asked in turns by the same client over the same
 number of kept connections. The client speaks raw HTTP and reads no more than the length of an answer. What it could ask
 at most is shown by a third server that does not even parse. The second: a day of one-minute candles at `--speed max`,
@@ -47,12 +47,10 @@ async def practice(told: Connection, speed: Speed) -> None:
 
 
 async def bare(told: Connection, body: bytes) -> None:
-    async def constant(_: web.Request) -> web.Response:
+    async def constant(_: web.BaseRequest) -> web.Response:
         return web.Response(body=body, content_type="application/json")
 
-    application = web.Application()
-    application.router.add_get("/0/public/Ticker", constant)
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.ServerRunner(web.Server(constant, access_log=None))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     told.send([runner.addresses[0][1]])

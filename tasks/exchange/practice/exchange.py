@@ -34,6 +34,8 @@ class PracticeExchange:
         """A fault for the next order: it fills at most this fraction of itself, and the rest is cancelled."""
         self.synced = engine.now or clock.now()
         """Nanoseconds since 1970 UTC up to which the engine has seen the markets."""
+        self._next_print = self.synced
+        """Before then nobody prints, so that there is nothing to look for: most requests come between two prints."""
         engine.advance(self.synced)
         for symbol, market in self.markets.items():
             engine.reference(symbol, market.candles(_DEPTH_OF, self.synced, 2)[0])
@@ -44,12 +46,18 @@ class PracticeExchange:
         now = self.clock.now()
         if now <= self.synced:
             return
+        if now < self._next_print:
+            self.engine.advance(now)
+            self.synced = now
+            return
         for tick, symbol in heapq.merge(*(self._prints(market, now) for market in self.markets.values())):
             self.engine.trade(symbol, tick)
             for listener in self.listeners:
                 listener(symbol, tick)
         self.engine.advance(now)
         self.synced = now
+        coming = (next(market.ticks(now, now + MINUTE), None) for market in self.markets.values())
+        self._next_print = min((tick.time for tick in coming if tick is not None), default=now + MINUTE)
 
     def become(self, other: PracticeExchange) -> None:
         """Go on as another exchange, with the listeners of before: for those who hold this one, as open streams do."""
