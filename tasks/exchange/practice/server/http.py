@@ -13,12 +13,18 @@ from aiohttp import web
 
 from data.errors import BadInput
 from tasks.exchange.practice.kraken.stream import KrakenStream
+from tasks.exchange.practice.server.faults import Standing
 from tasks.exchange.practice.server.mischief import Answer
 from tasks.exchange.practice.server.venue import Venue
 from tasks.exchange.practice.wire import Request
 
 NOTICE = "practice prices, not a market"
 """What every answer says in the header X-Practice-Exchange."""
+
+_STYLE = (
+    ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:2rem auto;"
+    "padding:0 1rem}td,th{padding-right:2rem;text-align:left;font-variant-numeric:tabular-nums}"
+)
 
 _DRIPS = 50
 """Pieces in which a slow answer comes, at most."""
@@ -126,18 +132,27 @@ class Server:
         venue, exchange = self.venue, self.venue.exchange
         exchange.sync()
         rows = "".join(f"<tr><td>{html.escape(s)}<td>{exchange.engine.last(s):f}" for s in exchange.markets)
-        faults = [standing.describe() for standing in venue.faults.standing]
-        told = "".join(f"<li>{html.escape(str(fault))}" for fault in faults) or "<li>none"
+        told = "".join(f"<li>{html.escape(_fault(standing))}" for standing in venue.faults.standing) or "<li>none"
         speed = (
             "as fast as it can" if venue.fastest else "paused" if exchange.clock.paused else f"{exchange.clock.speed:g}"
         )
         broken = f"<p><strong>{html.escape(venue.broken)}</strong>" if venue.broken else ""
         return (
             "<!doctype html><html lang=en><meta charset=utf-8><title>Practice exchange</title>"
+            f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>"
             f"<h1>Practice exchange</h1><p>These are {NOTICE}: nothing here is worth anything.{broken}"
             f"<table><tr><th>Market<th>Last price{rows}</table>"
-            f"<p>Status: {exchange.status}. Speed: {speed}.<h2>Faults in force</h2><ul>{told}</ul></html>"
+            f"<p>Status: {exchange.status}. Speed: {speed}. Open orders: {len(exchange.engine.open_orders())}."
+            f"<h2>Faults in force</h2><ul>{told}</ul></html>"
         )
+
+
+def _fault(standing: Standing) -> str:
+    """Return a fault in force in words: what is not as usual of it, and how often it has struck."""
+    fault = standing.fault
+    given = fault.model_dump(mode="json", exclude_defaults=True, exclude={"kind", "endpoint"})
+    words = [f"{fault.kind} at {fault.endpoint}", *(f"{name} {value}" for name, value in given.items())]
+    return f"{', '.join(words)}; struck {standing.struck}"
 
 
 async def _drip(
