@@ -64,6 +64,8 @@ FAULTS: dict[str, Fault] = {
     "drip": {"kind": "drip", "seconds": 30},
     "stale": {"kind": "stale", "seconds": 7200},
     "skew": {"kind": "skew", "seconds": 30},
+    "restart": {"drop_connections": False},
+    "restart, connections dropped": {"drop_connections": True},
 }
 
 RIGHT, DATED, HOLES = "right", "right, dated", "right, with holes"
@@ -77,7 +79,8 @@ Made by tests/server/test_every_fault.py (`make docs` writes it anew) with the p
 - **TryLater**, **Refused**: the error it raised, and it did nothing; **OutcomeUnknown**: it may have done it or not,
   and `find` was right about it afterwards.
 
-Reads meet the fault once, then at every attempt; where the two end differently, both are told.
+Reads meet the fault once, then at every attempt; where the two end differently, both are told. A restart happens
+between two calls.
 
 """
 BETWEEN = "What changes something is sent once, whatever happens, and the fault strikes its own endpoint."
@@ -195,11 +198,19 @@ def rest(trader: TradingClient) -> Order:
     return trader.submit(request("resting", "limit", "10000"))
 
 
+def strike(practice: Practice, name: str, **options: Any) -> None:
+    """Put a fault in force; a restart is one that happens between two calls."""
+    if "drop_connections" in FAULTS[name]:
+        practice.restart(**FAULTS[name])
+    else:
+        practice.fault(**FAULTS[name], **options)
+
+
 def with_fault(practice: Practice, name: str, call: Callable[[], Any], truth: Any) -> str:
     """Return how a read ends that meets a fault once, and how it ends when the fault stays."""
     ends = []
     for times in ({"times": 1}, {}):
-        practice.fault(**FAULTS[name], **times)
+        strike(practice, name, **times)
         ends.append(outcome(call, truth))
         practice.clear_faults()
     return ends[0] if ends[0] == ends[1] else f"{ends[0]}, then {ends[1]}"
@@ -207,13 +218,12 @@ def with_fault(practice: Practice, name: str, call: Callable[[], Any], truth: An
 
 def written(practice: Practice, name: str, trader: TradingClient, write: Write, new: str) -> str:
     """Return how a call ends that changes something, and check that its end says no more than is true."""
-    engine = practice.exchange.engine
     trader.clock.measure()
-    practice.on_loop(engine.cancel_all)
-    practice.on_loop(engine.cancel_all_after, 0)
-    resting, before = rest(trader), None
+    practice.on_loop(practice.exchange.engine.cancel_all)
+    practice.on_loop(practice.exchange.engine.cancel_all_after, 0)
+    resting = rest(trader)
     before = write.figure(practice)
-    practice.fault(endpoint="Time" if name == "skew" else write.endpoint, **FAULTS[name])
+    strike(practice, name, endpoint="Time" if name == "skew" else write.endpoint)
     if name == "skew":
         trader.clock.measure()
     end = outcome(lambda: write.call(trader, resting, new) and None, None)

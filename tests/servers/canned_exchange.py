@@ -5,29 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-ASSETS = {
-    "XXBT": {"aclass": "currency", "altname": "XBT", "decimals": 10, "display_decimals": 5, "status": "enabled"},
-    "ZUSD": {"aclass": "currency", "altname": "USD", "decimals": 4, "display_decimals": 2, "status": "enabled"},
-}
-PAIR: dict[str, Any] = {
-    "altname": "XBTUSD",
-    "wsname": "XBT/USD",
-    "base": "XXBT",
-    "quote": "ZUSD",
-    "pair_decimals": 1,
-    "lot_decimals": 8,
-    "fees": [[0, 0.4], [10000, 0.35]],
-    "fees_maker": [[0, 0.25], [10000, 0.2]],
-    "ordermin": "0.00005",
-    "costmin": "0.5",
-    "tick_size": "0.1",
-    "status": "online",
-}
+from tests.servers.loopback import ASSETS, PAIR, QuietHandler, listening
 
 
 class Asked(NamedTuple):
@@ -89,7 +70,7 @@ def canned_exchange() -> Iterator[CannedExchange]:
     """Serve on a free port of loopback until the block ends."""
     exchange = CannedExchange()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = 65536  # one packet, or TCP waits 40 ms between the two
 
@@ -115,16 +96,5 @@ def canned_exchange() -> Iterator[CannedExchange]:
                 self.wfile.write(answer.body.encode())
                 self.wfile.flush()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name that it has
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        exchange.url = f"http://127.0.0.1:{server.server_port}"
-        try:
-            yield exchange
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Handler) as exchange.url:
+        yield exchange

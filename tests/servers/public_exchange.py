@@ -6,32 +6,13 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from tests.servers.loopback import ASSETS, PAIR, QuietHandler, listening
+
 HOUR = 3600
 KRAKEN_WINDOW = 720
-
-_ASSETS = {
-    "XXBT": {"aclass": "currency", "altname": "XBT", "decimals": 10, "display_decimals": 5, "status": "enabled"},
-    "ZUSD": {"aclass": "currency", "altname": "USD", "decimals": 4, "display_decimals": 2, "status": "enabled"},
-}
-_PAIR = {
-    "altname": "XBTUSD",
-    "wsname": "XBT/USD",
-    "base": "XXBT",
-    "quote": "ZUSD",
-    "pair_decimals": 1,
-    "lot_decimals": 8,
-    "fees": [[0, 0.4], [10000, 0.35]],
-    "fees_maker": [[0, 0.25], [10000, 0.2]],
-    "ordermin": "0.00005",
-    "costmin": "0.5",
-    "tick_size": "0.1",
-    "status": "online",
-}
 
 
 class Asked(NamedTuple):
@@ -86,9 +67,9 @@ class PublicExchange:
     def _kraken(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         endpoint = path.removeprefix("/0/public/")
         if endpoint == "Assets":
-            return {"error": [], "result": _ASSETS}
+            return {"error": [], "result": ASSETS}
         if endpoint == "AssetPairs":
-            return {"error": [], "result": {"XXBTZUSD": _PAIR}}
+            return {"error": [], "result": {"XXBTZUSD": PAIR}}
         if endpoint == "Time":
             return {"error": [], "result": {"unixtime": self.now, "rfc1123": ""}}
         if endpoint == "OHLC" and query["pair"] == "XXBTZUSD" and query["interval"] == "60":
@@ -123,7 +104,7 @@ class PublicExchange:
 def serve(exchange: PublicExchange) -> Iterator[PublicExchange]:
     """Serve an exchange on a free port of loopback until the block ends."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             status, body = exchange.answer(url.path, {name: values[0] for name, values in parse_qs(url.query).items()})
@@ -133,16 +114,5 @@ def serve(exchange: PublicExchange) -> Iterator[PublicExchange]:
             self.end_headers()
             self.wfile.write(body.encode())
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name that it has
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        exchange.url = f"http://127.0.0.1:{server.server_port}"
-        try:
-            yield exchange
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Handler) as exchange.url:
+        yield exchange

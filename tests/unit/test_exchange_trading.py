@@ -149,7 +149,7 @@ def test_fees_are_the_accounts_and_are_asked_for(shared: Practice, at: Open, nam
 
 
 def test_a_market_that_does_not_tell_its_fees_cannot_be_priced(at: Open) -> None:
-    from tests.servers.canned_exchange import PAIR
+    from tests.servers.loopback import PAIR
 
     with canned_exchange() as exchange:
         exchange.answers["AssetPairs"] = [result({"XXBTZUSD": {**PAIR, "fees": [], "fees_maker": []}})]
@@ -158,7 +158,7 @@ def test_a_market_that_does_not_tell_its_fees_cannot_be_priced(at: Open) -> None
 
 
 def test_a_tick_that_is_coarser_than_the_decimals_of_prices_is_kept(at: Open) -> None:
-    from tests.servers.canned_exchange import PAIR
+    from tests.servers.loopback import PAIR
 
     with canned_exchange() as exchange:
         exchange.answers["AssetPairs"] = [result({"XXBTZUSD": {**PAIR, "tick_size": "0.5"}})]

@@ -6,8 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -22,6 +21,7 @@ from tasks.exchange.practice.keys import KeyRing, secret_of
 from tasks.exchange.practice.market.market import Market, generated
 from tasks.exchange.practice.market.markets_known import known_rules
 from tasks.exchange.practice.wire import Request
+from tests.servers.loopback import QuietHandler, listening
 
 NOW = 1_768_480_200 * SECOND
 """15 January 2026, 12:30 UTC, in nanoseconds."""
@@ -75,7 +75,7 @@ def url(exchange: PracticeExchange, keys: KeyRing) -> Iterator[str]:
     """Serve the wire on a free port of loopback."""
     wire, turn = BitfinexWire(exchange, keys), Lock()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         wbufsize = -1
 
         def do_GET(self) -> None:
@@ -94,16 +94,8 @@ def url(exchange: PracticeExchange, keys: KeyRing) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name that it has
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with listening(Handler) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
