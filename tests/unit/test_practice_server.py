@@ -389,6 +389,14 @@ def test_a_restart_keeps_connections_or_resets_them(practice: Practice) -> None:
     assert practice.public("Time")["error"] == []
 
 
+def test_a_stream_says_that_it_is_practice(shared: Practice) -> None:
+    async def begin() -> str | None:
+        async with aiohttp.ClientSession() as session, session.ws_connect(shared.ws_url) as stream:
+            return stream._response.headers.get("X-Practice-Exchange")
+
+    assert asyncio.run(begin()) == "practice prices, not a market"
+
+
 def test_streams_go_on_over_a_restart_and_end_when_connections_are_dropped(practice: Practice) -> None:
     subscribe = {"method": "subscribe", "params": {"channel": "trade", "symbol": ["BTC/USD"], "snapshot": False}}
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import count
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -41,9 +42,12 @@ class KrakenStream:
         self._sockets: WeakSet[web.WebSocketResponse] = WeakSet()
         self._numbers = count(1)
 
-    async def handle(self, request: web.BaseRequest) -> web.WebSocketResponse:
-        """Serve one connection until either side closes it."""
+    async def handle(
+        self, request: web.BaseRequest, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> web.WebSocketResponse:
+        """Serve one connection until either side closes it; `headers` are what its beginning bears besides."""
         socket = web.WebSocketResponse(max_msg_size=_LONGEST_MESSAGE)
+        socket.headers.update(headers)
         await socket.prepare(request)
         self._sockets.add(socket)
         connection = _Connection(socket, self._exchange, self._rows)

@@ -77,7 +77,7 @@ class Server:
             return await self._send(request, self.venue.answer(asked))
         if path in ("/v2", "/ws", "/ws/2") and request.headers.get("Upgrade", "").lower() == "websocket":
             # A stream needs no more of a request than any request has.
-            return await self.stream.handle(request)
+            return await self.stream.handle(request, self._practice())
         if path == "/" and request.method == "GET":
             return web.Response(body=self._page().encode(), headers=self._headers("text/html; charset=utf-8"))
         return self._text(f"there is nothing at {path}: Kraken's wire is at /0/, Bitfinex's at /v2/", 404)
@@ -114,13 +114,15 @@ class Server:
                 return await _drip(request, slow, body, answer.seconds)
         return web.Response(body=body, status=answer.status, headers=headers)
 
-    def _headers(self, content_type: str) -> dict[str, str]:
+    def _practice(self) -> dict[str, str]:
         """Return what every answer bears; its speed, 0 while it stands still, if its clock is not the machine's."""
         clock = self.venue.exchange.clock
-        headers = {"Content-Type": content_type, "X-Practice-Exchange": NOTICE}
-        if not clock.is_wall:
-            headers["X-Practice-Speed"] = "0" if clock.paused else f"{clock.speed:g}"
-        return headers
+        if clock.is_wall:
+            return {"X-Practice-Exchange": NOTICE}
+        return {"X-Practice-Exchange": NOTICE, "X-Practice-Speed": "0" if clock.paused else f"{clock.speed:g}"}
+
+    def _headers(self, content_type: str) -> dict[str, str]:
+        return {"Content-Type": content_type, **self._practice()}
 
     def _text(self, text: str, status: int) -> web.Response:
         return web.Response(
