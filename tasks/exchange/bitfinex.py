@@ -10,8 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from data.errors import BadInput, Refused
-from tasks.exchange.dialect import MILLISECOND, Dialect, decimal, str_of
+from tasks.exchange.dialect import Dialect, decimal, str_of
 from tasks.exchange.orders import Balance, Fill, Order, OrderRequest, OrderType, Status
+from tasks.exchange.units import MILLISECOND
 
 _PAGE = 1000
 """Rows of a history; it gives up to 2,500."""

@@ -8,14 +8,13 @@ from typing import Any
 
 from data.errors import TryLater
 from tasks.exchange.client import insist
+from tasks.exchange.units import MILLISECOND, SECOND
 
 LIMIT = 2.0
 """Seconds by which the clocks may differ, besides the uncertainty, before nothing is traded."""
 
-_SECOND = 1_000_000_000
-_MILLISECOND = 1_000_000
-_FRESH = 300 * _SECOND
-_JUMP = _SECOND // 2
+_FRESH = 300 * SECOND
+_JUMP = SECOND // 2
 """This machine's clock was set, or the machine slept, when its two clocks came so far apart since the measurement."""
 
 
@@ -52,8 +51,8 @@ class ExchangeClock:
         self.speed = _speed(self._client.last_response_headers)
         self._told = self.offset = None
         if milliseconds is not None:
-            self._told = milliseconds * _MILLISECOND
-            resolution = _SECOND if milliseconds % 1000 == 0 else _MILLISECOND
+            self._told = milliseconds * MILLISECOND
+            resolution = SECOND if milliseconds % 1000 == 0 else MILLISECOND
             self.offset = self._told + resolution // 2 - (session.sent + session.answered) // 2
             self.uncertainty = (resolution + self.round_trip) // 2
 
@@ -75,9 +74,9 @@ class ExchangeClock:
             return
         if self.offset is None:
             raise TryLater(f"{self._client.id} told neither a time nor a date: nothing is traded by a clock unknown")
-        if abs(self.offset) - self.uncertainty > limit * _SECOND:
+        if abs(self.offset) - self.uncertainty > limit * SECOND:
             raise TryLater(
-                f"{self._client.id}'s clock is {self.offset / _SECOND:+.1f} s off this machine's: "
+                f"{self._client.id}'s clock is {self.offset / SECOND:+.1f} s off this machine's: "
                 f"nothing is traded beyond {limit:g} s; set this machine's clock"
             )
 

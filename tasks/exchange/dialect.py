@@ -15,9 +15,7 @@ from data.errors import Refused, TryLater
 from tasks.exchange.client import insist
 from tasks.exchange.orders import Balance, Fill, Order, OrderRequest, OrderType, Side, Status
 from tasks.exchange.rules import MarketRules
-
-MILLISECOND = 1_000_000
-"""Nanoseconds."""
+from tasks.exchange.units import MILLISECOND
 
 FINEST = Decimal("1e-8")
 """The step of prices and amounts where an exchange tells none."""

@@ -8,10 +8,9 @@ from dataclasses import replace
 
 from data.errors import ExchangeError, OutcomeUnknown
 from tasks.exchange.clock import ExchangeClock
-from tasks.exchange.dialect import MILLISECOND, Dialect
+from tasks.exchange.dialect import Dialect
 from tasks.exchange.orders import Order, OrderRequest
-
-SECOND = 1_000_000_000
+from tasks.exchange.units import MILLISECOND, SECOND
 
 MARGIN = 5 * SECOND
 """How long after an order's deadline, by the exchange's clock, its absence is believed."""

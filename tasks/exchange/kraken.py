@@ -14,8 +14,8 @@ from data.errors import BadInput, Refused, TryLater
 from tasks.exchange.dialect import Dialect, decimal, str_of
 from tasks.exchange.orders import Balance, Fill, Order, OrderRequest, OrderType, Status
 from tasks.exchange.rules import MarketRules
+from tasks.exchange.units import SECOND
 
-_SECOND = 1_000_000_000
 _PAGE = 50
 """Rows of ClosedOrders and TradesHistory; `ofs` leads to the next ones."""
 _QUERIED = 20
@@ -57,7 +57,7 @@ class Kraken(Dialect):
         if request.in_quote:
             given["cost"] = str_of(request.amount)
         if request.expires is not None:
-            given |= {"timeinforce": "GTD", "expiretm": str(request.expires // _SECOND)}
+            given |= {"timeinforce": "GTD", "expiretm": str(request.expires // SECOND)}
         if request.deadline is not None:
             given["deadline"] = rfc3339(request.deadline)
         return given
@@ -220,7 +220,7 @@ def _one_form(client_id: str) -> str:
 
 def nanoseconds(seconds: Any) -> int:
     """Return Kraken's seconds since 1970, to the microsecond that a float can tell, in nanoseconds."""
-    return int(round(decimal(seconds), 6) * _SECOND)
+    return int(round(decimal(seconds), 6) * SECOND)
 
 
 def rfc3339(ns: int) -> str:
@@ -229,9 +229,9 @@ def rfc3339(ns: int) -> str:
     >>> rfc3339(1_500_000_000)
     '1970-01-01T00:00:01.500Z'
     """
-    return f"{datetime.fromtimestamp(ns // _SECOND, UTC):%Y-%m-%dT%H:%M:%S}.{ns % _SECOND // 1_000_000:03d}Z"
+    return f"{datetime.fromtimestamp(ns // SECOND, UTC):%Y-%m-%dT%H:%M:%S}.{ns % SECOND // 1_000_000:03d}Z"
 
 
 def _start(since: int) -> str:
     """Return the whole second from which pages are asked, so that nothing of `since` (ns) is left out."""
-    return str(max(0, since // _SECOND - 1))
+    return str(max(0, since // SECOND - 1))

@@ -22,11 +22,12 @@ from tasks.exchange.client import PRACTICE, guarded_class, insist, private_clien
 from tasks.exchange.clock import ExchangeClock
 from tasks.exchange.dialect import Dialect, Fee, decimal
 from tasks.exchange.failures import NOT_UNDERSTOOD, sort_failure
-from tasks.exchange.finding import SECOND, find_order, settle
+from tasks.exchange.finding import find_order, settle
 from tasks.exchange.keys import Keys, practice_keys, read_keys
 from tasks.exchange.lock import sole_trader
 from tasks.exchange.orders import Balance, Fill, Order, OrderRequest
 from tasks.exchange.rules import MarketRules
+from tasks.exchange.units import SECOND
 
 LONGEST_DEADLINE = 60
 """Seconds: what Kraken takes."""

@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.practice.exchange import PracticeExchange
 from tasks.exchange.practice.keys import secret_of
 from tasks.exchange.practice.kraken.limits import Tier
 from tasks.exchange.practice.server.plan import Plan
 from tasks.exchange.practice.server.serve import served
 from tasks.exchange.practice.server.venue import Venue
+from tasks.exchange.units import SECOND
 
 NOW = 1_768_480_200 * SECOND
 """Half past an hour of 15 January 2026: where the clock begins unless told otherwise, in nanoseconds."""

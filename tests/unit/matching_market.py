@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 from tasks.exchange.matching import Candle, MatchingEngine, Tick
-from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.orders import Fill, OrderRequest, OrderType, Side
 from tasks.exchange.rules import MarketRules
+from tasks.exchange.units import SECOND
 
 D = Decimal
 SYMBOL = "BTC/USD"

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from tasks.exchange.matching.candles import MINUTE, SECOND, Tick
+from tasks.exchange.matching.candles import Tick
 from tasks.exchange.matching.engine import MatchingEngine
 from tasks.exchange.practice.clock import Clock
 from tasks.exchange.practice.exchange import PracticeExchange
@@ -25,6 +25,7 @@ from tasks.exchange.practice.kraken.wire import KrakenWire, signature
 from tasks.exchange.practice.market.market import Market, generated
 from tasks.exchange.practice.market.markets_known import known_rules
 from tasks.exchange.practice.wire import Reply, Request
+from tasks.exchange.units import MINUTE, SECOND
 
 NOW = 1_768_480_215 * SECOND
 """15 January 2026, 12:30:15 UTC, in nanoseconds."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.exchange.matching import InvariantBroken, MatchingEngine
-from tasks.exchange.matching.candles import SECOND
+from tasks.exchange.units import SECOND
 from tests.unit.matching_market import RULES, SYMBOL, D, open_market, order, printed
 
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 
 from tasks.exchange.matching import MatchingEngine, Reason, Refusal, RefusedOrder, Tick
-from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.orders import OrderType, Side
+from tasks.exchange.units import SECOND
 from tests.unit.matching_market import RULES, START, SYMBOL, D, money, open_market, order, printed, trades
 
 

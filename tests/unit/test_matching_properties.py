@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tasks.exchange.matching import Candle, MatchingEngine, RefusedOrder, Tick, derive_book
-from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.orders import Fill, Order, OrderRequest, Side
+from tasks.exchange.units import SECOND
 from tests.unit.matching_market import DAY, RULES, START, SYMBOL, D
 
 TIERS = replace(

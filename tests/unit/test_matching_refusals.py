@@ -12,8 +12,8 @@ import pytest
 
 from data.errors import Refused
 from tasks.exchange.matching import MatchingEngine, Refusal, RefusedOrder
-from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.orders import OrderRequest
+from tasks.exchange.units import SECOND
 from tests.unit.matching_market import RULES, START, SYMBOL, D, open_market, order, printed
 
 LIMIT = OrderRequest(SYMBOL, "buy", "limit", D(1), D(95))

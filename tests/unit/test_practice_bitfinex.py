@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.exchange.matching.candles import MINUTE, SECOND, Candle, Tick
+from tasks.exchange.matching.candles import Candle, Tick
 from tasks.exchange.matching.engine import MatchingEngine
 from tasks.exchange.orders import OrderRequest
 from tasks.exchange.practice.bitfinex.rows import number, significant
@@ -25,6 +25,7 @@ from tasks.exchange.practice.keys import KeyRing, secret_of
 from tasks.exchange.practice.market.market import Market
 from tasks.exchange.practice.market.markets_known import known_rules
 from tasks.exchange.practice.wire import Reply, Request
+from tasks.exchange.units import MINUTE, SECOND
 
 NOW = 1_768_480_230 * SECOND
 """15 January 2026, 12:30:30 UTC, in nanoseconds."""

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
-from tasks.exchange.matching.candles import MINUTE, SECOND, Tick
+from tasks.exchange.matching.candles import Tick
 from tasks.exchange.matching.engine import MatchingEngine
 from tasks.exchange.practice.bitfinex.wire import BitfinexWire
 from tasks.exchange.practice.clock import Clock
@@ -21,6 +21,7 @@ from tasks.exchange.practice.keys import KeyRing, secret_of
 from tasks.exchange.practice.market.market import Market, generated
 from tasks.exchange.practice.market.markets_known import known_rules
 from tasks.exchange.practice.wire import Request
+from tasks.exchange.units import MINUTE, SECOND
 from tests.servers.loopback import QuietHandler, listening
 
 NOW = 1_768_480_200 * SECOND

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import BadInput
-from tasks.exchange.matching.candles import MINUTE, SECOND
 from tasks.exchange.practice.clock import LATEST, Clock
+from tasks.exchange.units import MINUTE, SECOND
 
 NOON = 1_768_478_400 * SECOND
 

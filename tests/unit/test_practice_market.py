@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import BadInput
-from tasks.exchange.matching.candles import MINUTE, SECOND, Candle, Tick
+from tasks.exchange.matching.candles import Candle, Tick
 from tasks.exchange.practice.market.market import INTERVALS, Market, generated, replayed
 from tasks.exchange.practice.market.markets_known import known_rules
+from tasks.exchange.units import MINUTE, SECOND
 
 NOW = 1_768_480_200 * SECOND + 17 * SECOND + 3
 DAY = 1440

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.exchange.matching.candles import MINUTE
 from tasks.exchange.practice.market import draws
 from tasks.exchange.practice.market.bars import LARGEST, PRINTS, Bars
 from tasks.exchange.practice.market.path import prints, split
+from tasks.exchange.units import MINUTE
 
 SPLITS = [(24, 60), (60, 1), (5, 1), (7, 1440), (2, 60)]
 

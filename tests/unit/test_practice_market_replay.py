@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from data.errors import BadInput
-from tasks.exchange.matching.candles import MINUTE, Candle
+from tasks.exchange.matching.candles import Candle
 from tasks.exchange.practice.market.market import Market, replayed
 from tasks.exchange.practice.market.markets_known import known_rules
+from tasks.exchange.units import MINUTE
 
 HOUR = 60 * MINUTE
 START = 1_768_480_200 * 10**9

@@ -17,13 +17,13 @@ import aiohttp
 import pytest
 
 from data.errors import BadInput
-from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.practice.server.http import checked_host
 from tasks.exchange.practice.server.journal import READS_KEPT, Entry
 from tasks.exchange.practice.server.plan import Plan
 from tasks.exchange.practice.server.serve import run, served
 from tasks.exchange.practice.server.state import Store
 from tasks.exchange.practice.server.venue import Venue
+from tasks.exchange.units import SECOND
 from tests.servers.practice_exchange import KEY, NOW, Practice, practice_exchange, signed
 
 LIMIT = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "price": "10000", "volume": "0.001"}

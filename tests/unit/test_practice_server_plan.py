@@ -9,9 +9,9 @@ import pytest
 
 from data.errors import BadInput
 from data.writer import Lake
-from tasks.exchange.matching.candles import MINUTE
 from tasks.exchange.practice.server.plan import Plan
 from tasks.exchange.practice.server.venue import Venue
+from tasks.exchange.units import MINUTE
 from tests.servers.practice_exchange import NOW
 from tests.unit.lake_rows import EPOCH, candles
 

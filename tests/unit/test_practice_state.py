@@ -23,11 +23,11 @@ import pytest
 
 from data.errors import BadInput
 from data.settings import CHECKOUT
-from tasks.exchange.matching.candles import MINUTE, SECOND
 from tasks.exchange.orders import Order, OrderRequest
 from tasks.exchange.practice.server.plan import Plan
 from tasks.exchange.practice.server.state import Store
 from tasks.exchange.practice.server.venue import LONGEST_ABSENCE, Venue
+from tasks.exchange.units import MINUTE, SECOND
 from tests.servers.practice_exchange import NOW, Practice, practice_exchange, signed
 
 SYMBOL = "BTC/USD"

@@ -7,10 +7,6 @@ from typing import NamedTuple
 
 from tasks.exchange.orders import Side
 
-SECOND = 1_000_000_000
-"""Nanoseconds."""
-MINUTE = 60 * SECOND
-
 
 class Candle(NamedTuple):
     """One candle; prices are multiples of the tick, the volume of the amount's step."""

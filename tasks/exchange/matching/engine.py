@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from tasks.exchange.matching.alarms import SWITCH, Alarms
 from tasks.exchange.matching.book import LEVELS, Book, Level
-from tasks.exchange.matching.candles import SECOND, Candle, Tick
+from tasks.exchange.matching.candles import Candle, Tick
 from tasks.exchange.matching.exact import exact
 from tasks.exchange.matching.history import History
 from tasks.exchange.matching.invariants import (
@@ -30,6 +30,7 @@ from tasks.exchange.matching.refusals import InvariantBroken, Reason, Refusal, R
 from tasks.exchange.matching.requests import check_request
 from tasks.exchange.orders import Balance, Fill, Order, OrderRequest, Status
 from tasks.exchange.rules import MarketRules, fee_at
+from tasks.exchange.units import SECOND
 
 __all__ = ["InvariantBroken", "MatchingEngine", "Refusal", "RefusedOrder"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.matching.refusals import Refusal, RefusedOrder
 from tasks.exchange.orders import OrderRequest
 from tasks.exchange.rules import MarketRules
+from tasks.exchange.units import SECOND
 
 _LIMITED = {"limit", "stop_loss_limit", "take_profit_limit"}
 _WAITING = {"stop_loss", "take_profit", "stop_loss_limit", "take_profit_limit"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from decimal import Decimal
 
-from tasks.exchange.matching.candles import MINUTE
+from tasks.exchange.units import MINUTE
 
 WINDOW = 30 * 24 * 60 * MINUTE
 """Thirty days in nanoseconds."""

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from data.errors import BadInput
-
-_SECOND = 1_000_000_000
+from tasks.exchange.units import SECOND
 
 FASTEST = 86_400.0
 """A day in a second: the most that a machine trades through while it passes, with room for orders and questions."""
 
-LATEST = 9_214_646_400 * _SECOND
+LATEST = 9_214_646_400 * SECOND
 """2262-01-01, where time stands still: nanoseconds since 1970 in 64 bits end soon after."""
 
 
@@ -67,7 +66,7 @@ class Clock:
     @property
     def is_wall(self) -> bool:
         """Whether it shows the wall clock's time, to the second, and goes on as that does."""
-        return self._speed == 1 and not self._paused and abs(self.now() - self._wall()) < _SECOND
+        return self._speed == 1 and not self._paused and abs(self.now() - self._wall()) < SECOND
 
     def pause(self) -> None:
         """Stop the time."""

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Literal
 
-from tasks.exchange.matching.candles import MINUTE, Tick
+from tasks.exchange.matching.candles import Tick
 from tasks.exchange.matching.engine import MatchingEngine
 from tasks.exchange.practice.clock import Clock
 from tasks.exchange.practice.market.market import Market
+from tasks.exchange.units import MINUTE
 
 Listener = Callable[[str, Tick], None]
 

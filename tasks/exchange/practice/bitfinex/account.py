@@ -13,20 +13,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from tasks.exchange.matching.candles import MINUTE
 from tasks.exchange.matching.engine import Refusal, RefusedOrder
 from tasks.exchange.orders import Fill, Order, OrderRequest
 from tasks.exchange.practice.bitfinex.market import MarketData, window
 from tasks.exchange.practice.bitfinex.numbers import LARGEST_CID, Numbers, cid_of, client_id_of
 from tasks.exchange.practice.bitfinex.orders import read_order
-from tasks.exchange.practice.bitfinex.rows import (
-    MILLISECOND,
-    POST_ONLY_CROSSED,
-    number,
-    order_row,
-    trade_row,
-    updated,
-)
+from tasks.exchange.practice.bitfinex.rows import POST_ONLY_CROSSED, number, order_row, trade_row, updated
 from tasks.exchange.practice.bitfinex.words import (
     FAILED,
     MAINTENANCE,
@@ -40,6 +32,7 @@ from tasks.exchange.practice.bitfinex.words import (
 )
 from tasks.exchange.practice.exchange import PracticeExchange
 from tasks.exchange.practice.wire import Reply
+from tasks.exchange.units import MILLISECOND, MINUTE
 
 HISTORY = 14 * 24 * 60 * MINUTE
 """How long ago (ns) an order may have ended to be in the history: "up to circa two weeks"."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tasks.exchange.matching.candles import MINUTE, Candle
-from tasks.exchange.practice.bitfinex.rows import MILLISECOND, number
+from tasks.exchange.matching.candles import Candle
+from tasks.exchange.practice.bitfinex.rows import number
 from tasks.exchange.practice.bitfinex.words import invalid
 from tasks.exchange.practice.market.market import Market
+from tasks.exchange.units import MILLISECOND, MINUTE
 
 _MINUTES = {
     "1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "3h": 180, "4h": 240, "6h": 360, "12h": 720,

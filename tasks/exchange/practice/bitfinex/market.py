@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tasks.exchange.matching.book import LEVELS, Level
 from tasks.exchange.practice.bitfinex.candles import candle_row, first_trade, minutes_of, newest, oldest
-from tasks.exchange.practice.bitfinex.rows import MICROSECOND, MILLISECOND, number, signed, significant
+from tasks.exchange.practice.bitfinex.rows import number, signed, significant
 from tasks.exchange.practice.bitfinex.words import (
     MAX_INTEGER,
     currency_name,
@@ -26,6 +26,7 @@ from tasks.exchange.practice.bitfinex.words import (
 from tasks.exchange.practice.exchange import PracticeExchange
 from tasks.exchange.practice.market.market import Market
 from tasks.exchange.rules import MarketRules
+from tasks.exchange.units import MICROSECOND, MILLISECOND
 
 LARGEST_ORDER = 10_000_000
 """Times the smallest order: what one order may ask for at most."""

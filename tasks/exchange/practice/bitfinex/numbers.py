@@ -13,7 +13,7 @@ from itertools import islice
 
 from tasks.exchange.matching.engine import MatchingEngine
 from tasks.exchange.orders import Order
-from tasks.exchange.practice.bitfinex.rows import MILLISECOND
+from tasks.exchange.units import MILLISECOND
 
 FIRST_ORDER = 100_000_000_000
 FIRST_TRADE = 1_000_000_000

@@ -14,9 +14,10 @@ from typing import Any
 from tasks.exchange.orders import OrderRequest, OrderType, TimeInForce
 from tasks.exchange.practice.bitfinex.market import MarketData, largest_order
 from tasks.exchange.practice.bitfinex.numbers import LARGEST_CID
-from tasks.exchange.practice.bitfinex.rows import MILLISECOND, POST_ONLY, significant
+from tasks.exchange.practice.bitfinex.rows import POST_ONLY, significant
 from tasks.exchange.practice.bitfinex.words import FAILED, ErrorRow, decimal, integer, invalid, plain
 from tasks.exchange.rules import MarketRules
+from tasks.exchange.units import MILLISECOND
 
 _TYPES: dict[str, tuple[OrderType, TimeInForce]] = {
     "EXCHANGE MARKET": ("market", "GTC"),

@@ -10,10 +10,7 @@ from typing import Any
 
 from tasks.exchange.orders import Fill, Order, OrderRequest, Side
 from tasks.exchange.practice.bitfinex.words import plain
-
-MICROSECOND = 1000
-"""Nanoseconds."""
-MILLISECOND = 1000 * MICROSECOND
+from tasks.exchange.units import MILLISECOND
 
 POST_ONLY = 4096
 """The flag of an order that must not take."""

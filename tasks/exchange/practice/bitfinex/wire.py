@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tasks.exchange.matching.candles import MINUTE
 from tasks.exchange.practice.bitfinex.account import Account
 from tasks.exchange.practice.bitfinex.market import MarketData
 from tasks.exchange.practice.bitfinex.words import (
@@ -33,6 +32,7 @@ from tasks.exchange.practice.bitfinex.words import (
 from tasks.exchange.practice.exchange import PracticeExchange
 from tasks.exchange.practice.keys import KeyRing, Permission, secret_of
 from tasks.exchange.practice.wire import Reply, Request
+from tasks.exchange.units import MINUTE
 
 _NONCE = re.compile(r"[0-9]{1,16}")
 

@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import get_args
 from urllib.parse import parse_qsl
 
-from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.orders import OrderRequest, Side, TimeInForce
 from tasks.exchange.practice.kraken.names import Names, Pair, decimals_of
 from tasks.exchange.practice.kraken.words import (
@@ -20,6 +19,7 @@ from tasks.exchange.practice.kraken.words import (
     KrakenRefusal,
     invalid,
 )
+from tasks.exchange.units import SECOND
 
 _MOST_FIELDS = 200
 _LONGEST_BODY = 100_000

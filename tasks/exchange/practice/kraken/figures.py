@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from tasks.exchange.matching.candles import MINUTE, Candle
+from tasks.exchange.matching.candles import Candle
 from tasks.exchange.practice.market.market import Market
+from tasks.exchange.units import MINUTE
 
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR

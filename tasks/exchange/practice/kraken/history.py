@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.matching.engine import MatchingEngine
 from tasks.exchange.orders import Fill, Order
 from tasks.exchange.practice.kraken.arguments import Arguments
 from tasks.exchange.practice.kraken.names import Names
 from tasks.exchange.practice.kraken.rows import order_row, trade_row
 from tasks.exchange.practice.kraken.words import UNKNOWN_ORDER, KrakenRefusal, invalid
+from tasks.exchange.units import SECOND
 
 PAGE = 50
 _MOST_ORDERS, _MOST_TRADES = 50, 20

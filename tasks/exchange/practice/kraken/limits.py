@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from tasks.exchange.matching.candles import SECOND
+from tasks.exchange.units import SECOND
 
 Tier = Literal["none", "starter", "intermediate", "pro"]
 

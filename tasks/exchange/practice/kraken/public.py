@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from tasks.exchange.matching.book import Level
-from tasks.exchange.matching.candles import MINUTE, SECOND, Candle, Tick
+from tasks.exchange.matching.candles import Candle, Tick
 from tasks.exchange.practice.exchange import PracticeExchange
 from tasks.exchange.practice.kraken.arguments import Arguments, find_pair
 from tasks.exchange.practice.kraken.figures import DayFigures, Figures, typical
@@ -17,6 +17,7 @@ from tasks.exchange.practice.kraken.names import Asset, Names, Pair, plain
 from tasks.exchange.practice.kraken.words import INVALID_ARGUMENTS, UNKNOWN_ASSET, KrakenRefusal, invalid, rfc3339
 from tasks.exchange.practice.market.market import INTERVALS
 from tasks.exchange.rules import Tiers
+from tasks.exchange.units import MINUTE, SECOND
 
 CANDLES = 721
 """The most that are answered: 720 closed ones and the open one. Older ones cannot be had."""

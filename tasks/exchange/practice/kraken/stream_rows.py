@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from tasks.exchange.matching.book import Level
-from tasks.exchange.matching.candles import MINUTE, Candle, Tick
+from tasks.exchange.matching.candles import Candle, Tick
 from tasks.exchange.practice.exchange import PracticeExchange
 from tasks.exchange.practice.kraken.figures import DayFigures, typical
 from tasks.exchange.practice.kraken.words import rfc3339
+from tasks.exchange.units import MINUTE
 
 Row = dict[str, Any]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from data.errors import Refused
-from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.matching.refusals import Reason, Refusal
 from tasks.exchange.orders import OrderRequest, OrderType, Status
 from tasks.exchange.practice.kraken.names import Pair, plain
+from tasks.exchange.units import SECOND
 
 INVALID_KEY = "EAPI:Invalid key"
 INVALID_SIGNATURE = "EAPI:Invalid signature"

@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 
 from data.errors import BadInput
-from tasks.exchange.matching.candles import MINUTE, Candle, Tick
+from tasks.exchange.matching.candles import Candle, Tick
 from tasks.exchange.orders import Side
 from tasks.exchange.practice.market import draws, path
 from tasks.exchange.practice.market.bars import PRINTS, Bars, Series, Whole
 from tasks.exchange.practice.market.generator import Generated
 from tasks.exchange.practice.market.replay import Replayed
 from tasks.exchange.rules import MarketRules
+from tasks.exchange.units import MINUTE
 
 INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
 """Minutes: Kraken's; a market makes candles of any other number of minutes as well."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.practice.market import draws
 from tasks.exchange.practice.market.bars import PRINTS, Bars, Whole
 from tasks.exchange.practice.market.draws import Keys
+from tasks.exchange.units import SECOND
 
 _STEPS = 8
 """Steps of the path in each part of a bar; 3 are the fewest that leave room for both extremes."""

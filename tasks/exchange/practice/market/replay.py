@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from data.errors import BadInput
 from data.timeframe import parse_timeframe
-from tasks.exchange.matching.candles import MINUTE
 from tasks.exchange.practice.market.bars import LARGEST, PRINTS, Bars, Whole, volume_unit
 from tasks.exchange.rules import MarketRules
+from tasks.exchange.units import MINUTE
 
 _DAY = 1440
 _PRICES = ("open", "high", "low", "close")

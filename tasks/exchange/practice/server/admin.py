@@ -22,10 +22,10 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import BadInput, Refused
-from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.matching.engine import InvariantBroken
 from tasks.exchange.practice.keys import PREFIX, Permission
 from tasks.exchange.practice.server.http import Server, is_loopback
+from tasks.exchange.units import SECOND
 
 _DAY = 86_400
 

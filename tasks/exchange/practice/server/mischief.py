@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Literal
 
-from tasks.exchange.matching.candles import SECOND
 from tasks.exchange.matching.engine import MatchingEngine
 from tasks.exchange.practice.clock import Clock
 from tasks.exchange.practice.exchange import PracticeExchange
@@ -25,6 +24,7 @@ from tasks.exchange.practice.server.faults import (
     Skew,
     Stale,
 )
+from tasks.exchange.units import SECOND
 
 _PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1><p>A fault of the practice exchange.</p></body></html>"
 _CLOUDFLARE = {

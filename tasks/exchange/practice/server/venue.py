@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from data.errors import BadInput
-from tasks.exchange.matching.candles import MINUTE, SECOND
 from tasks.exchange.matching.engine import InvariantBroken, MatchingEngine
 from tasks.exchange.practice.bitfinex.wire import BitfinexWire
 from tasks.exchange.practice.clock import Clock
@@ -27,6 +26,7 @@ from tasks.exchange.practice.server.plan import Plan
 from tasks.exchange.practice.server.state import Saved, Store
 from tasks.exchange.practice.wire import Reply, Request
 from tasks.exchange.rules import MarketRules
+from tasks.exchange.units import MINUTE, SECOND
 
 Speed = float | Literal["max"]
 
