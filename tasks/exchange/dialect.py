@@ -226,14 +226,10 @@ class Dialect:
             opened,
             closed=None if status == "open" or updated is None else int(updated) * MILLISECOND,
             filled=filled,
-            cost=self.cost_of(row, filled),
+            cost=filled * decimal(row["average"]) if filled and row["average"] else decimal(row["cost"] or 0),
             fee=decimal(fee.get("cost") or 0),
             fee_currency=fee.get("currency") or "",
         )
-
-    def cost_of(self, row: Mapping[str, Any], filled: Decimal) -> Decimal:
-        """Return the quote currency that was paid or received."""
-        return filled * decimal(row["average"]) if filled and row["average"] else decimal(row["cost"] or 0)
 
     def request_of(self, row: Mapping[str, Any]) -> OrderRequest:
         """Return what an order had asked for, as far as its row tells."""

@@ -47,7 +47,7 @@ def plain(value: Any, where: str) -> Any:
         return [plain(inner, f"{where}[{at}]") for at, inner in enumerate(value)]
     scalar = _scalar(value)
     if scalar is None or (isinstance(scalar, float) and not math.isfinite(scalar)):
-        raise BadInput(f"{where} cannot be sent: {_described(value)} is neither text nor a number")
+        raise BadInput(f"{where} cannot be sent: {_shown(value)} is neither text nor a number")
     return scalar
 
 
@@ -72,7 +72,7 @@ def _scalar(value: Any) -> bool | int | float | str | None:
     return None
 
 
-def _described(value: Any) -> str:
+def _shown(value: Any) -> str:
     return repr(value) if isinstance(value, float | Decimal) else f"a {type(value).__name__}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from typing import Any
 
 from data.errors import BadInput, Refused, TryLater
 from tasks.exchange.dialect import Dialect, decimal, str_of
-from tasks.exchange.orders import Balance, Fill, Order, OrderRequest, OrderType, Status
+from tasks.exchange.orders import CLIENT_ID, Balance, Fill, Order, OrderRequest, OrderType, Status
 from tasks.exchange.rules import MarketRules
 from tasks.exchange.units import SECOND
 
@@ -20,7 +19,6 @@ _PAGE = 50
 """Rows of ClosedOrders and TradesHistory; `ofs` leads to the next ones."""
 _QUERIED = 20
 """Ids in one QueryOrders or QueryTrades."""
-_CLIENT_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[ -~]{1,18}", re.IGNORECASE)
 _UUID_LENGTH = 32
 """Without its dashes; every other client id is shorter."""
 _STATUSES: Mapping[str, Status] = {
@@ -45,7 +43,7 @@ class Kraken(Dialect):
     def refuse_lacking(self, request: OrderRequest, *, validate: bool = False) -> None:
         """Raise Refused or BadInput for what Kraken does not have."""
         super().refuse_lacking(request, validate=validate)
-        if request.client_id is not None and not _CLIENT_ID.fullmatch(request.client_id):
+        if request.client_id is not None and not CLIENT_ID.fullmatch(request.client_id):
             raise BadInput(f"client id {request.client_id!r}: Kraken takes a UUID or at most 18 characters")
 
     def parameters(self, request: OrderRequest) -> dict[str, Any]:
@@ -215,7 +213,7 @@ class Kraken(Dialect):
 
 def _one_form(client_id: str) -> str:
     bare = client_id.replace("-", "").lower()
-    return bare if len(client_id) >= _UUID_LENGTH and _CLIENT_ID.fullmatch(bare) else client_id
+    return bare if len(client_id) >= _UUID_LENGTH and CLIENT_ID.fullmatch(bare) else client_id
 
 
 def nanoseconds(seconds: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
@@ -15,6 +16,10 @@ TimeInForce = Literal["GTC", "IOC", "GTD"]
 
 Status = Literal["open", "closed", "cancelled", "expired", "rejected"]
 """`closed` is filled wholly; `cancelled` and `expired` orders may be filled in part."""
+
+
+CLIENT_ID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[ -~]{1,18}")
+"""What Kraken takes as the sender's own id of an order: a UUID with or without hyphens, or a short text."""
 
 
 @dataclass(frozen=True, slots=True)

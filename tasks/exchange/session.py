@@ -6,8 +6,8 @@ import functools
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 Look = Callable[[str, bool], None]
@@ -64,22 +64,30 @@ class BoundedSession(WatchedSession):
             with suppress(OSError, RuntimeError, ValueError):  # it has ended in this very moment
                 response.raw.shutdown()
 
-        watch = threading.Timer(max(0.0, until - time.monotonic()), cut)
-        watch.daemon = True
-        watch.start()
         try:
-            response.content  # noqa: B018  reads all of it
+            with _after(until - time.monotonic(), cut):
+                response.content  # noqa: B018  reads all of it
         except Exception:
             response.close()
             if not late.is_set():
                 raise
-        finally:
-            watch.cancel()
         if late.is_set():
             response.close()
             raise ReadTimeout(f"no whole answer within {timeout:g} s")
         self.answered = time.time_ns()
         return response
+
+
+@contextmanager
+def _after(seconds: float, cut: Callable[[], None]) -> Iterator[None]:
+    """Call `cut`, in a thread of its own, if the block has not ended in so many seconds."""
+    watch = threading.Timer(max(0.0, seconds), cut)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
 
 
 @functools.cache
@@ -89,13 +97,8 @@ def _bounded_pools() -> dict[str, Any]:
 
     def bounded(pool: Any) -> Any:
         def getresponse(self: Any) -> Any:
-            watch = threading.Timer(self.timeout, _shut, (self.sock,))
-            watch.daemon = True
-            watch.start()
-            try:
+            with _after(self.timeout, functools.partial(_shut, self.sock)):
                 return pool.ConnectionCls.getresponse(self)
-            finally:
-                watch.cancel()
 
         connection = type("Bounded", (pool.ConnectionCls,), {"getresponse": getresponse})
         return type(f"Bounded{pool.__name__}", (pool,), {"ConnectionCls": connection})

@@ -313,7 +313,7 @@ def test_an_order_that_contradicts_itself_is_not_sent(
                 call(order(**changes))
 
 
-@pytest.mark.parametrize("client_id", ["", "x" * 19, "äöü", "0" * 33, "line\nbreak"])
+@pytest.mark.parametrize("client_id", ["", "x" * 19, "äöü", "0" * 33, "line\nbreak", "\u212aelvin"])
 def test_a_client_id_that_kraken_would_not_take_is_not_sent(shared: Practice, at: Open, client_id: str) -> None:
     with at(shared) as trader, pytest.raises(BadInput, match="Kraken takes a UUID or at most 18 characters"):
         trader.submit(order(client_id=client_id))

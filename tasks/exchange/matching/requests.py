@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 
 from tasks.exchange.matching.refusals import Refusal, RefusedOrder
-from tasks.exchange.orders import OrderRequest
+from tasks.exchange.orders import CLIENT_ID, OrderRequest
 from tasks.exchange.rules import MarketRules
 from tasks.exchange.units import SECOND
 
 _LIMITED = {"limit", "stop_loss_limit", "take_profit_limit"}
 _WAITING = {"stop_loss", "take_profit", "stop_loss_limit", "take_profit_limit"}
-
-_CLIENT_ID = re.compile(r"[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}(\1[0-9a-fA-F]{4}){2}\1[0-9a-fA-F]{12}|[ -~]{1,18}")
-"""Kraken's: a UUID with or without hyphens, or a short text."""
 
 _NEAREST_DEADLINE, _FARTHEST_DEADLINE = SECOND // 2, 61 * SECOND
 """Kraken's range is 0.5 to 60 seconds; one more is for clocks that differ."""
@@ -29,7 +25,7 @@ def check_request(request: OrderRequest, rules: MarketRules, last: Decimal, now:
     _check_combination(request)
     _check_prices(request, rules)
     _check_amount(request, rules, last)
-    if request.client_id is not None and not _CLIENT_ID.fullmatch(request.client_id):
+    if request.client_id is not None and not CLIENT_ID.fullmatch(request.client_id):
         raise RefusedOrder(Refusal.BAD_CLIENT_ID, repr(request.client_id))
     _check_times(request, now)
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import get_args
 from urllib.parse import parse_qsl
 
-from tasks.exchange.orders import OrderRequest, Side, TimeInForce
+from tasks.exchange.orders import CLIENT_ID, OrderRequest, Side, TimeInForce
 from tasks.exchange.practice.kraken.names import Names, Pair, decimals_of
 from tasks.exchange.practice.kraken.words import (
     INVALID_ARGUMENTS,
@@ -26,7 +26,6 @@ _LONGEST_BODY = 100_000
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_CLIENT_ID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[ -~]{1,18}")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 _ABSENT_HERE = ("leverage", "close", "reduce_only", "displayvol", "starttm", "margin", "stptype")
@@ -91,7 +90,7 @@ class Arguments:
         if not self.has("cl_ord_id"):
             return None
         value = self.text("cl_ord_id")
-        if not _CLIENT_ID.fullmatch(value):
+        if not CLIENT_ID.fullmatch(value):
             raise invalid("cl_ord_id")
         return value
 

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from data.errors import BadInput, Refused
 from tasks.exchange.matching.engine import InvariantBroken
 from tasks.exchange.practice.keys import PREFIX, Permission
-from tasks.exchange.practice.server.http import Server, is_loopback
+from tasks.exchange.practice.server.http import Server, is_this_machine
 from tasks.exchange.units import SECOND
 
 _DAY = 86_400
@@ -222,7 +222,7 @@ def admin_server(server: Server) -> web.Server:
     admin = Admin(server)
 
     async def handle(request: web.BaseRequest) -> web.Response:
-        if not is_loopback(request.host) or "Origin" in request.headers:
+        if not is_this_machine(request.host) or "Origin" in request.headers:
             return _json({"error": "the admin port is for programs of this machine, not for web pages"}, 403)
         if request.method == "POST" and request.content_type != "application/json":
             return _json({"error": "send JSON, with Content-Type: application/json"}, 415)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import html
-import ipaddress
 import socket
 import struct
 from functools import lru_cache
@@ -12,6 +11,7 @@ from functools import lru_cache
 from aiohttp import web
 
 from data.errors import BadInput
+from tasks.exchange.keys import is_loopback
 from tasks.exchange.practice.kraken.stream import KrakenStream
 from tasks.exchange.practice.server.faults import Standing
 from tasks.exchange.practice.server.mischief import Answer
@@ -33,24 +33,20 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 @lru_cache(64)
-def is_loopback(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
     """Tell whether a host, with or without a port, is this machine and no other.
 
-    >>> is_loopback("127.0.0.1:8100"), is_loopback("[::1]:80"), is_loopback("localhost"), is_loopback("0.0.0.0")
-    (True, True, True, False)
+    >>> [is_this_machine(host) for host in ("127.0.0.1:8100", "[::1]:80", "localhost", "0.0.0.0")]
+    [True, True, True, False]
     """
-    name = (
-        host[1:].partition("]")[0] if host.startswith("[") else host if host.count(":") > 1 else host.partition(":")[0]
-    )
-    try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+    if host.startswith("["):
+        return is_loopback(host[1:].partition("]")[0])
+    return is_loopback(host if host.count(":") > 1 else host.partition(":")[0])
 
 
 def checked_host(host: str) -> str:
     """Return the address to bind to; BadInput unless it is loopback."""
-    if not is_loopback(host):
+    if not is_this_machine(host):
         raise BadInput(f"the practice exchange serves this machine only, not {host}: bind it to 127.0.0.1")
     return host
 
@@ -87,7 +83,7 @@ class Server:
         if "Origin" in request.headers:
             return "the practice exchange answers to no page of the web"
         # A page that has its own name lead here would pass for this machine, if not for its Host header.
-        if not is_loopback(request.host):
+        if not is_this_machine(request.host):
             return "the practice exchange answers to this machine's own names only"
         return ""
 
