@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -16,14 +16,17 @@ from data.tables import TABLES
 from data.views import read
 from data.writer import Claim, Lake
 
-_DECIDING = ("data/candles.py", "tasks/signal", "tasks/backtest", "tasks/evaluate", "flows/backtest.py")
+BACKTESTING = ("data/candles.py", "tasks/signal", "tasks/backtest", "tasks/engine", "tasks/evaluate", "flows/backtest.py")
+TRADING = ("data/candles.py", "tasks/signal", "tasks/engine", "tasks/trade", "tasks/exchange", "flows/live.py")
+"""Where the source lies that decides what a backtest, and what a session, does."""
+
 _LIBRARIES = ("numba", "numpy", "pandas", "ta-lib")
 
 
-def code_version() -> str:
+def code_version(places: Sequence[str] = BACKTESTING) -> str:
     """Return the version of Jarvis and a hash of the source that decides a result, with edits not yet committed."""
     digest = hashlib.sha256()
-    for place in _DECIDING:
+    for place in places:
         path = CHECKOUT / place
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(file.relative_to(CHECKOUT).as_posix().encode() + b"\0" + file.read_bytes())

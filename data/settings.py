@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from data.errors import BadInput
@@ -27,6 +27,10 @@ class Settings(BaseSettings):
     practice_admin_port: int = Field(8101, ge=1, le=65535, description="Port of its faults, clock and journal.")
     practice_state: Path = Field(
         Path("data/practice"), description="Folder in which the practice exchange keeps its state between runs."
+    )
+    live: str = Field("", description="`yes` allows orders for real money; without it there is paper alone.")
+    alert_url: SecretStr | None = Field(
+        None, description="Address to which each alert of a session is sent (HTTP POST, JSON); empty: none."
     )
     exchange_urls: dict[str, str] = Field(
         default_factory=dict,

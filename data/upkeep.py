@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
@@ -55,6 +57,47 @@ def settle(
     if failed:
         raise LakeError("; ".join(failed))
     return done
+
+
+def compact(lake: Lake, name: str, *, above: int = 100) -> bool:
+    """Make few files of a table's many, where there are more than so many of them in the table or in a partition.
+
+    For sessions, which write a file at every candle. What is replaced stays on the disk for those who still read it,
+    until `settle` removes it. Safe beside writers and readers; returns whether anything was done: not when a writer
+    was first, whose table the next call finds. Raises LakeError where the table cannot be read or written.
+    """
+    delta = lake.table(name)
+    if delta is None:
+        return False
+    path, version = lake.path(name), delta.version()
+    try:
+        for partition in _crowded(delta, TABLES[name].partition, above):
+            delta.optimize.compact(
+                partition_filters=partition or None,
+                writer_properties=writer_properties(),
+                post_commithook_properties=COMMIT_ONLY,
+            )
+        if delta.version() > version:
+            fsync_commits(path, version + 1, delta.version())
+            write_checkpoint(path, delta)
+    except CommitFailedError:
+        return False
+    except (DeltaError, OSError) as error:
+        raise LakeError(f"compaction of table {name} stopped, nothing lost: {one_line(error)}") from None
+    return delta.version() > version
+
+
+def _crowded(delta: DeltaTable, columns: tuple[str, ...], above: int) -> list[list[tuple[str, str, str]]]:
+    """Return the partitions of more than so many files, as filters; a table without any is one itself."""
+    files = pa.table(delta.get_add_actions(flatten=True))
+    counts = Counter(zip(*(files[f"partition.{name}"].to_pylist() for name in columns), strict=True))
+    if not columns:
+        counts = Counter({(): files.num_rows})
+    return [
+        [(name, "=", value) for name, value in zip(columns, values, strict=True)]
+        for values, count in counts.items()
+        if count > above
+    ]
 
 
 def _settle(lake: Lake, declared: Table, delta: DeltaTable, keep: timedelta, orphans_after: timedelta) -> Upkeep:

@@ -14,10 +14,12 @@ from data.markets import Market, read_market
 from data.quality import gaps_after
 from data.runs import canonical, code_version, library_versions, record_run, run_id
 from data.signals import signals_table
+from data.timeframe import parse_timeframe
 from data.writer import Lake
 from flows.parameters import DEFAULT_FEE, BacktestParameters
 from flows.report import flow_run_id, publish_report
 from tasks.backtest import Simulation, execute_backtest
+from tasks.engine.rules import Limits
 from tasks.evaluate import evaluate_metrics
 from tasks.fetch import fetch_data
 from tasks.signal import Strategy, generate_signals
@@ -61,10 +63,12 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
         signals,
         symbol=parameters.symbol,
         cash=account.cash,
+        timeframe=parse_timeframe(parameters.timeframe),
         gap_after=gaps_after(lake, parameters.exchange, parameters.symbol, parameters.timeframe, candles.index),
         **manifest["costs"],
         **manifest["sizing"],
         **manifest["stops"],
+        **manifest["limits"],
     )
     metrics = evaluate_metrics(
         simulation.equity,
@@ -123,6 +127,7 @@ def describe(
             "take_profit": parameters.take_profit,
             "trailing_stop": parameters.trailing_stop,
         },
+        "limits": {name: getattr(parameters, name) for name in Limits._fields},
         "calendar": market.calendar,
         "code_version": code_version(),
         "libraries": library_versions(),

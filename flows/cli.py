@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from data.errors import BadInput, JarvisError
+from data.errors import BadInput, JarvisError, TryLater
+from flows.options import pairs, takes
+from flows.parameters import BacktestParameters, CollectParameters, LiveParameters
+
+if TYPE_CHECKING:
+    from flows.outcome import Outcome
 
 app = typer.Typer(
     name="jarvis",
@@ -23,43 +29,20 @@ strategies_app = typer.Typer(invoke_without_command=True, help="List the strateg
 app.add_typer(strategies_app, name="strategies")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value, for machines.")]
-Exchange = Annotated[str, typer.Option(help="sample, an exchange of ccxt, or a name of yours for a file's data.")]
-Symbol = Annotated[str, typer.Option(help="Market, such as BTC/USD; the sample has AAPL.")]
-Timeframe = Annotated[str, typer.Option(help="Length of a candle: 1m, 1h, 1d ...")]
-Start = Annotated[str | None, typer.Option(help="First day or instant, UTC: 2020-01-31, 2020-01-31T12:00.")]
-End = Annotated[str | None, typer.Option(help="Day or instant before which it ends, UTC.")]
-
 Limits = Literal["none", "starter", "intermediate", "pro"]
 
 
 @app.command()
 def up() -> None:
-    """Start it all: Prefect server, deployments, dashboard, and a backtest of the sample. Ctrl-C ends it."""
+    """Start it all: Prefect, a practice exchange and a session that trades on it, the dashboard. Ctrl-C ends it."""
     from flows.up import up as run
 
     run(typer.echo)
 
 
 @app.command()
-def backtest(
-    exchange: Exchange = "sample",
-    symbol: Symbol = "AAPL",
-    timeframe: Timeframe = "1d",
-    strategy: Annotated[str, typer.Option(help="Name of a strategy, or path/to/file.py:Class.")] = "sma_crossover",
-    param: Annotated[list[str] | None, typer.Option(help="Parameter of the strategy, name=value; repeatable.")] = None,
-    start: Start = None,
-    end: End = None,
-    cash: Annotated[float, typer.Option(help="Money at the start.")] = 100_000.0,
-    fraction: Annotated[float, typer.Option(help="Share of the equity that a full signal puts in.")] = 1.0,
-    amount: Annotated[float | None, typer.Option(help="Fixed amount of a full signal, instead of --fraction.")] = None,
-    fee: Annotated[float | None, typer.Option(help="Fee a side as a fraction; else the market's, or 0.004.")] = None,
-    slippage: Annotated[float, typer.Option(help="Price paid worse than the market's, as a fraction.")] = 0.0005,
-    stop_loss: Annotated[float | None, typer.Option(help="Leave at this fraction against the entry.")] = None,
-    take_profit: Annotated[float | None, typer.Option(help="Leave at this fraction in favour of the entry.")] = None,
-    trailing_stop: Annotated[float | None, typer.Option(help="Leave at this fraction off the best price.")] = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask the exchange for newer candles first.")] = False,
-    as_json: Json = False,
-) -> None:
+@takes(BacktestParameters)
+def backtest(parameters: BacktestParameters, as_json: Json = False) -> None:
     """Backtest a strategy and print the portfolio table, the trade table and the run's id.
 
     The run is recorded in the lake; while a Prefect server answers, in its UI too.
@@ -67,11 +50,8 @@ def backtest(
         jarvis backtest --symbol AAPL --strategy sma_crossover --param fast=20 --param slow=60
     """
     from flows import output
-    from flows.parameters import BacktestParameters, parse
     from flows.server import load_environment, server_ready
 
-    values = {name: value for name, value in locals().items() if name in BacktestParameters.model_fields}
-    parameters = parse(BacktestParameters, values | {"params": _pairs(param or [])})
     load_environment()
     recorded = server_ready()
     from flows.backtest import backtest as flow
@@ -81,17 +61,8 @@ def backtest(
 
 
 @app.command()
-def collect(
-    exchange: Annotated[str | None, typer.Option(help="Exchange of ccxt, or a file's name of yours.")] = None,
-    symbol: Annotated[str | None, typer.Option(help="Market, such as BTC/USD.")] = None,
-    timeframe: Annotated[str | None, typer.Option(help="Length of a candle: 1m, 1h, 1d ...")] = None,
-    start: Start = None,
-    end: End = None,
-    file: Annotated[Path | None, typer.Option(help="CSV, Parquet or ZIP file to import the candles from.")] = None,
-    calendar: Annotated[str | None, typer.Option(help="When a file's market trades: 24/7, 24/5, XNYS ...")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Ask for all of it: fills gaps, finds revisions.")] = False,
-    as_json: Json = False,
-) -> None:
+@takes(CollectParameters)
+def collect(parameters: CollectParameters, as_json: Json = False) -> None:
     """Bring candles into the lake: from an exchange what the lake lacks, from a file all that is in it.
 
     jarvis collect --exchange kraken --symbol BTC/USD --timeframe 1h
@@ -100,14 +71,131 @@ def collect(
     """
     from data.writer import Lake
     from flows import output
-    from flows.parameters import CollectParameters, parse
     from tasks.fetch import collect_series
 
-    values = {name: value for name, value in locals().items() if name in CollectParameters.model_fields}
-    parameters = parse(CollectParameters, values)
-    with output.progress(str(file or symbol), quiet=as_json) as report:
+    with output.progress(str(parameters.file or parameters.symbol), quiet=as_json) as report:
         done = collect_series(Lake.open(), **dict(parameters), progress=report)
     output.collected(done, as_json=as_json)
+
+
+@app.command()
+@takes(LiveParameters)
+def live(
+    parameters: LiveParameters,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Go on, a step at each candle's close, until Ctrl-C.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Take one step of a session: decide what the newest closed candle asks for, trade it, and print the decision.
+
+    The same options are the same session: it is resumed. On paper unless --mode live says otherwise.
+
+        jarvis live --exchange kraken --symbol BTC/USD --timeframe 1h --strategy macd --cash 1000
+    """
+    from flows import output
+    from flows.server import load_environment, server_ready
+
+    load_environment()
+    recorded = server_ready()
+    from flows.live import live_stream, live_trading
+    from flows.live import stream as plain_stream
+
+    _announce(parameters)
+    if stream:
+        run = live_stream if recorded else plain_stream
+        run(parameters, lambda outcomes: output.stepped(outcomes, as_json=as_json))
+        return
+    output.stepped(_outcomes(live_trading, parameters, recorded=recorded), as_json=as_json)
+
+
+@app.command()
+def halt(
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this market; repeatable. Without it all.")] = None,
+    reason: Annotated[str, typer.Option(help="What those shall read who meet the halt.")] = "by hand",
+) -> None:
+    """Stop trading at once, until `jarvis resume`: candles go on being recorded, stops at the exchange stay."""
+    from tasks.trade.halt import halt as stop
+
+    for each in _each(symbol):
+        stop(reason, each)
+        typer.echo(f"halted: {each or 'all symbols'}")
+    if symbol:
+        _warn_of_strangers(symbol)
+
+
+@app.command()
+def resume(
+    symbol: Annotated[list[str] | None, typer.Option(help="Only the halt of this market; repeatable.")] = None,
+) -> None:
+    """Lift the halt of all symbols, or those of some; the one of all does not lift those of single symbols."""
+    from tasks.trade.halt import halts
+    from tasks.trade.halt import resume as lift
+
+    for each in _each(symbol):
+        typer.echo(f"{'resumed' if lift(each) else 'was not halted'}: {each or 'all symbols'}")
+    for name, halt in halts().items():
+        typer.echo(f"still halted: {name or 'all symbols'} since {halt.at:%Y-%m-%d %H:%M} UTC ({halt.reason})")
+
+
+@app.command()
+def flatten(
+    run: Annotated[str | None, typer.Option(help="Only this session.")] = None,
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this market; repeatable.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Halt, cancel all open orders of sessions, and sell what they hold at the market's price. Needs no server."""
+    from data.writer import Lake
+    from flows import output
+    from flows.flatten import flatten as sell
+    from flows.server import load_environment
+
+    load_environment()
+    done = sell(Lake.open(), run=run, symbols=tuple(symbol or ()))
+    output.flattened(done, as_json=as_json)
+    if any(session.failure for session in done):
+        raise typer.Exit(1)
+
+
+@app.command()
+def sessions(as_json: Json = False) -> None:
+    """List the paper and live sessions: what each decided last, holds and is worth, and whether it is halted."""
+    from data.writer import Lake
+    from flows import output
+    from flows.roster import roster
+
+    output.sessions(roster(Lake.open()), as_json=as_json)
+
+
+@app.command()
+def reconcile(
+    exchange: Annotated[str, typer.Option(help="The exchange whose account is compared with the ledger.")] = "practice",
+    accept: Annotated[str | None, typer.Option(help="Take the balance of this currency as it is: you looked.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the ledger with an account; exit 1 while a difference that cannot be explained stops a symbol."""
+    from data.writer import Lake
+    from flows import output
+    from flows.reconcile import reconcile_account
+
+    differences = reconcile_account(Lake.open(), exchange, accept)
+    output.reconciled(differences, as_json=as_json)
+    if any(difference.stops for difference in differences):
+        raise typer.Exit(1)
+
+
+@app.command()
+def parity(
+    run: Annotated[str, typer.Argument(help="A session, as `jarvis sessions` lists it.")], as_json: Json = False
+) -> None:
+    """Backtest a session's candles as they are today, and say candle by candle where the two differ and why."""
+    from data.writer import Lake
+    from flows import output
+    from flows.parity import check_parity
+    from flows.server import load_environment
+
+    load_environment()
+    output.parity(check_parity(Lake.open(), run), as_json=as_json)
 
 
 @app.command()
@@ -152,7 +240,7 @@ def check(
     from tasks.signal.check import check as check_strategy
     from tasks.signal.registry import create
 
-    report = check_strategy(create(name, _pairs(param or [])))
+    report = check_strategy(create(name, pairs(param or [])))
     output.check_report(report, as_json=as_json)
     if not report.passed:
         raise typer.Exit(1)
@@ -207,8 +295,17 @@ def practice_exchange(
 
 
 @app.command()
-def serve() -> None:
-    """Serve the deployments to the Prefect server, without the rest of `jarvis up`."""
+@takes(LiveParameters)
+def serve(
+    parameters: LiveParameters,
+    context: typer.Context,
+    speed: Annotated[float, typer.Option(help="Seconds of a practice exchange's clock in one of ours.")] = 1.0,
+) -> None:
+    """Serve the deployments to the Prefect server, without the rest of `jarvis up`.
+
+    With any option of `jarvis live`, the deployment live-trading trades that session after each candle; without one it
+    has no schedule.
+    """
     from flows.server import api_url, load_environment, server_ready
 
     load_environment()
@@ -216,18 +313,54 @@ def serve() -> None:
         raise JarvisError(f"no Prefect server answers at {api_url()}: start one with `jarvis up`")
     from flows.deploy import serve_deployments
 
-    serve_deployments()
+    given = [name for name in LiveParameters.model_fields if _is_given(context, name)]
+    if given:
+        _announce(parameters)
+    serve_deployments(parameters if given else None, speed)
 
 
-def _pairs(texts: list[str]) -> dict[str, str]:
-    """Turn name=value texts into a dictionary."""
-    pairs: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise BadInput(f"--param {text}: write name=value, such as fast=50")
-        pairs[name.strip()] = value.strip()
-    return pairs
+def _each(symbols: list[str] | None) -> list[str | None]:
+    """Return the symbols, or None for all of them."""
+    return [*symbols] if symbols else [None]
+
+
+def _warn_of_strangers(symbols: list[str]) -> None:
+    """Say which symbols no session trades, as they may be misspelt; what the lake cannot tell is no matter here."""
+    from data.writer import Lake
+    from flows.roster import traded_symbols
+
+    with suppress(JarvisError):
+        strangers = set(symbols) - set(traded_symbols(Lake.open()))
+        if strangers:
+            named = ", ".join(sorted(strangers))
+            typer.echo(f"no session trades {named}: `jarvis sessions` lists what is traded", err=True)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _announce(parameters: LiveParameters) -> None:
+    """Say what is about to be done with real money, if it may be done and is."""
+    if parameters.mode == "live":
+        from flows import output
+        from tasks.exchange.client import PRACTICE
+        from tasks.trade.live import check_permission
+
+        check_permission(parameters.exchange)
+        if parameters.exchange not in PRACTICE:
+            typer.echo(output.announcement(parameters), err=True)
+
+
+def _outcomes(flow: Any, parameters: LiveParameters, *, recorded: bool) -> list[Outcome]:
+    """Run the flow; one that Prefect calls cancelled, as another is at the session, is TryLater as without it."""
+    if not recorded:
+        return cast("list[Outcome]", flow.fn(parameters))
+    state = flow(parameters, return_state=True)
+    if state.is_cancelled():
+        raise TryLater(state.message)
+    return cast("list[Outcome]", state.result())
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -26,13 +27,18 @@ from data.tables import TABLES
 if TYPE_CHECKING:
     from flows.backtest import Backtest
     from flows.doctor import Finding
+    from flows.flatten import Flattened
+    from flows.outcome import Outcome
+    from flows.parameters import LiveParameters
     from tasks.fetch.collect import Collected
     from tasks.signal import Strategy
     from tasks.signal.check import Report
+    from tasks.trade.reconcile import Difference
 
 _UNBOUNDED = 10_000
 _TRADES_SHOWN = 20
 _FACTS_SHOWN = 20
+_DIFFERENCES_SHOWN = 20
 _DROPPABLE = ("Entry Portfolio Holding", "Exit Portfolio Holding", "Fees", "Side")
 """Columns of the trade table that a narrow terminal does without."""
 
@@ -69,6 +75,130 @@ def backtest_tables(result: Backtest) -> None:
     if len(trades) > _TRADES_SHOWN:
         console.print(f"the last {_TRADES_SHOWN} of {len(trades)} trades: jarvis sql has all of them", highlight=False)
     console.print(f"run {result.run_id}", highlight=False)
+
+
+def announcement(parameters: LiveParameters) -> str:
+    """Return what a session with real money will do, in lines."""
+    asked = {name: value for name, value in parameters if value != type(parameters).model_fields[name].default}
+    plain = ("exchange", "symbols", "timeframe", "mode", "strategy", "params", "cash")
+    chosen = " ".join(f"{name}={value}" for name, value in parameters.params.items())
+    terms = ", ".join(f"{name} {value}" for name, value in asked.items() if name not in plain)
+    return "\n".join(
+        [
+            f"REAL MONEY: orders are sent to {parameters.exchange}.",
+            f"Markets   {', '.join(parameters.symbols)}, at each close of {parameters.timeframe}",
+            f"Strategy  {' '.join(filter(None, (parameters.strategy, chosen)))}",
+            f"Cash      {parameters.cash:,.2f}, split evenly",
+            f"Terms     {terms or 'as by default: no stops, no limits'}",
+            "A new session begins with an order that is only checked, and a look at the balance.",
+            "`jarvis halt` stops it, `jarvis flatten` sells what it holds.",
+        ]
+    )
+
+
+def stepped(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
+    """Print what a step of a session decided and did; as JSON one line."""
+    if as_json:
+        _dump([_outcome(outcome) for outcome in outcomes])
+        return
+    console = _console()
+    rows = [row for outcome in outcomes for row in _decided(outcome)]
+    if rows:
+        _print(console, pd.DataFrame(rows), droppable=("detail",))
+    for outcome in outcomes:
+        if not (outcome.decisions or outcome.failure):
+            console.print(f"{outcome.symbol}: no candle has closed since the last decision", highlight=False)
+        for kind, text in outcome.notes:
+            console.print(f"{kind}: {escape(text)}", highlight=False, soft_wrap=True)
+    if rows:
+        runs = ", ".join(f"{outcome.run_id} ({outcome.symbol})" for outcome in outcomes)
+        console.print(f"session {runs}", highlight=False, soft_wrap=True)
+
+
+def _decided(outcome: Outcome) -> list[dict[str, object]]:
+    """Return one row a decision; the equity is known of the last close."""
+    last = len(outcome.decisions) - 1
+    return [
+        {
+            "symbol": outcome.symbol,
+            "candle": decision.ts.to_pydatetime(),
+            "close": decision.close,
+            "signal": decision.signal,
+            "decision": decision.action,
+            "reason": decision.reason,
+            "position": decision.position,
+            "equity": outcome.account.get("equity") if number == last else None,
+            "detail": decision.detail,
+        }
+        for number, decision in enumerate(outcome.decisions)
+    ]
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    decisions = pd.DataFrame(
+        [asdict(decision) for decision in outcome.decisions], columns=TABLES["decisions"].schema.names
+    )
+    return {
+        "symbol": outcome.symbol,
+        "run_id": outcome.run_id,
+        "decisions": _records(decisions),
+        "account": {name: None if math.isnan(value) else value for name, value in outcome.account.items()},
+        "orders": outcome.orders,
+        "notes": [{"kind": kind, "text": text} for kind, text in outcome.notes],
+        "failure": outcome.failure or None,
+    }
+
+
+def flattened(done: Sequence[Flattened], *, as_json: bool) -> None:
+    """Print what was sold, and what could not be."""
+    if as_json:
+        _dump([asdict(session) for session in done])
+        return
+    for session in done:
+        for text in session.said:
+            typer.echo(text)
+        state = f"NOT FLAT: {session.failure}" if session.failure else "flat"
+        left = f", {session.left.normalize():f} left: less than the exchange takes" if session.left else ""
+        typer.echo(f"{session.symbol} (session {session.run_id}): {state}{'' if session.failure else left}")
+    if not done:
+        typer.echo("halted; no session holds anything or has an order open")
+
+
+def sessions(rows: pd.DataFrame, *, as_json: bool) -> None:
+    """Print the sessions in the lake."""
+    if as_json:
+        _dump(_records(rows))
+    elif rows.empty:
+        typer.echo("no session yet: `jarvis live` begins one")
+    else:
+        _print(_console(), rows, droppable=("strategy", "timeframe", "exchange"))
+
+
+def reconciled(differences: Sequence[Difference], *, as_json: bool) -> None:
+    """Print how an account and the ledger compare, currency by currency."""
+    if as_json:
+        _dump([{**difference._asdict(), "stops": difference.stops} for difference in differences])
+        return
+    for difference in differences:
+        word = "STOPS" if difference.stops else "ok"
+        typer.echo(f"{word:<6} {difference.currency:<5} {difference.kind:<12} {difference.detail}")
+    if not differences:
+        typer.echo("nothing to compare: no live session trades on this account")
+
+
+def parity(rows: pd.DataFrame, *, as_json: bool) -> None:
+    """Print how many candles have each verdict, and the first that differ."""
+    counts = {str(verdict): int(count) for verdict, count in rows["verdict"].value_counts().items()}
+    if as_json:
+        _dump({"run_id": rows["run_id"].iloc[0], "counts": counts, "candles": _records(rows)})
+        return
+    console = _console()
+    console.print(", ".join(f"{count:,} {verdict}" for verdict, count in counts.items()), highlight=False)
+    differing = rows.loc[rows["verdict"] != "equal", ["ts", "verdict", "detail"]]
+    for ts, verdict, detail in differing.head(_DIFFERENCES_SHOWN).itertuples(index=False):
+        console.print(f"{ts:%Y-%m-%d %H:%M}  {verdict:<6}  {detail}", highlight=False, soft_wrap=True, markup=False)
+    if len(differing) > _DIFFERENCES_SHOWN:
+        console.print(f'the first {_DIFFERENCES_SHOWN} of {len(differing)}: jarvis sql "from parity"', highlight=False)
 
 
 def collected(done: Collected, *, as_json: bool) -> None:
@@ -191,8 +321,8 @@ def _cell(value: object) -> str:
 
 
 def _rows(table: str, frame: pd.DataFrame, run_id: str) -> list[dict[str, Any]]:
-    """Return a run's rows with the columns of the lake's table, in its order."""
-    return _records(frame.assign(run_id=run_id)[TABLES[table].schema.names])
+    """Return a run's rows with the columns of the lake's table, in its order; those that it has not are null."""
+    return _records(frame.assign(run_id=run_id).reindex(columns=TABLES[table].schema.names))
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

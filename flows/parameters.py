@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -53,10 +53,11 @@ class Series(BaseModel):
         return self
 
 
-class BacktestParameters(Series):
-    """All that decides a backtest."""
+class Trading(BaseModel):
+    """What is traded, with how much, and within which limits: the same for backtest, paper and live."""
 
-    refresh: bool = Field(False, description="Ask the exchange for newer candles first; else only if there are none.")
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     strategy: str = Field("sma_crossover", description="Name of a strategy, or path/to/file.py:Class.")
     params: dict[str, float | int | bool | str] = Field(
         default_factory=dict, description='Parameters of the strategy: {"fast": 50, "slow": 100}.'
@@ -71,6 +72,63 @@ class BacktestParameters(Series):
         None, description="Leave when the price is this fraction in favour of the entry."
     )
     trailing_stop: Share | None = Field(None, description="Leave when the price is this fraction off its best.")
+    max_position: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Most that an entry may bring the position to, in quote currency."
+    )
+    max_order: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Most that an order to enter may cost, in quote currency."
+    )
+    max_orders_a_day: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Orders a UTC day after which nothing is entered until the next."
+    )
+    daily_loss: Share | None = Field(
+        None, description="Loss of equity in a UTC day, as a fraction, at which all is sold until the next."
+    )
+    max_drawdown: Share | None = Field(
+        None, description="Drawdown from the highest equity at which all is sold, for good."
+    )
+    cooldown: int = Field(0, ge=0, description="Candles after an exit by a stop in which nothing is entered.")
+    max_deviation: Share | None = Field(
+        None, description="Enter only while the price is within this fraction of the close that was decided on."
+    )
+    max_signal_age: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Seconds after its candle's close until which a signal to enter is acted on."
+    )
+
+
+class BacktestParameters(Trading, Series):
+    """All that decides a backtest."""
+
+    long_only: bool = Field(False, description="Take a signal to be short as one to hold nothing.")
+    refresh: bool = Field(False, description="Ask the exchange for newer candles first; else only if there are none.")
+
+
+Symbols = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class LiveParameters(Trading):
+    """A live session: one account a symbol, each with its share of the cash. Spot markets, long only."""
+
+    exchange: str = Field("practice", min_length=1, description="An exchange of ccxt, or practice.")
+    symbols: Symbols = Field(("BTC/USD",), description="Markets, such as BTC/USD; the cash is split evenly.")
+    timeframe: Timeframe = Field("1m", description="Length of a candle: 1m, 1h, 1d.")
+    mode: Literal["paper", "live"] = Field(
+        "paper", description="paper: orders are simulated here; live: they are sent."
+    )
+    order_type: Literal["market", "limit"] = Field("market", description="How a position is entered; exits are market.")
+    limit_timeout: float = Field(
+        30.0, gt=0, description="Seconds after which a limit order that is not filled is cancelled."
+    )
+    on_timeout: Literal["cancel", "market"] = Field("cancel", description="What becomes of what it did not fill.")
+    protective_stops: bool = Field(True, description="Place stops at the exchange, where it has them.")
+    dead_man: bool = Field(True, description="Renew the exchange's dead man's switch each run, where it has one.")
+    history: int = Field(500, ge=2, le=100_000, description="Candles before the session that strategies see.")
+
+    @model_validator(mode="after")
+    def _symbols_once(self) -> Self:
+        if len(set(self.symbols)) < len(self.symbols):
+            raise ValueError("symbols: name each of them once")
+        return self
 
 
 class CollectParameters(BaseModel):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import pandas as pd
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -27,15 +26,14 @@ def flow_run_id() -> str | None:
 
 def publish_report(run_id: str, manifest: dict[str, Any], metrics: pd.DataFrame, trades: pd.DataFrame) -> None:
     """Attach a Markdown report, the portfolio table, the trade table and tags to the flow run; without one, nothing."""
-    flow_run = flow_run_id()
-    if flow_run is None:
+    if flow_run_id() is None:
         return
-    _tag(flow_run, [manifest["kind"], manifest["strategy"], manifest["symbol"], manifest["timeframe"]])
+    tag([manifest["kind"], manifest["strategy"], manifest["symbol"], manifest["timeframe"]])
     portfolio = portfolio_table(metrics)
     create_markdown_artifact(_markdown(run_id, manifest, portfolio), key="report", description=f"Run {run_id}")
-    create_table_artifact(_cells(portfolio), key="portfolio", description=f"Portfolio table of run {run_id}")
+    create_table_artifact(cells(portfolio), key="portfolio", description=f"Portfolio table of run {run_id}")
     create_table_artifact(
-        _cells(trade_table(trades).tail(_ROWS_SHOWN)),
+        cells(trade_table(trades).tail(_ROWS_SHOWN)),
         key="trades",
         description=f"Trade table of run {run_id}: the last {min(len(trades), _ROWS_SHOWN)} of {len(trades)} trades",
     )
@@ -43,12 +41,11 @@ def publish_report(run_id: str, manifest: dict[str, Any], metrics: pd.DataFrame,
 
 def publish_facts(series: Series, facts: Sequence[Fact]) -> None:
     """Attach what was found about the candles, and tags, to the flow run; without one, nothing."""
-    flow_run = flow_run_id()
-    if flow_run is None:
+    if flow_run_id() is None:
         return
-    _tag(flow_run, ["collect", *series])
+    tag(["collect", *series])
     found = pd.DataFrame(facts, columns=Fact._fields)
-    create_table_artifact(_cells(found.tail(_ROWS_SHOWN)), key="facts", description=f"Found in {' '.join(series)}")
+    create_table_artifact(cells(found.tail(_ROWS_SHOWN)), key="facts", description=f"Found in {' '.join(series)}")
 
 
 def dashboard_address(run_id: str) -> str:
@@ -56,10 +53,23 @@ def dashboard_address(run_id: str) -> str:
     return f"http://127.0.0.1:{settings().dashboard_port}/trading?page=backtest&run={run_id}"
 
 
-def _tag(flow_run: str, tags: list[str]) -> None:
+def tag(tags: Sequence[str]) -> None:
+    """Put tags on the flow run under way, beside those that it has; without one, nothing."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    run = context.flow_run
     with get_client(sync_client=True) as client:
-        present = client.read_flow_run(UUID(flow_run)).tags
-        client.update_flow_run(UUID(flow_run), tags=[*present, *(tag for tag in tags if tag not in present)])
+        client.update_flow_run(run.id, tags=[*run.tags, *(new for new in dict.fromkeys(tags) if new not in run.tags)])
+
+
+def cells(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as Prefect shows them: text and numbers, no times and no NaN."""
+    text = table.astype(object).where(table.notna(), "")
+    return [
+        {str(name): value if isinstance(value, int | float) else str(value) for name, value in row.items()}
+        for row in text.to_dict("records")
+    ]
 
 
 def _markdown(run_id: str, manifest: dict[str, Any], portfolio: pd.DataFrame) -> str:
@@ -76,12 +86,3 @@ Fee {costs["fee"]:.2%} and slippage {costs["slippage"]:.2%} a side, cash {manife
 |---|---|
 {rows}
 """
-
-
-def _cells(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as Prefect shows them: text and numbers, no times and no NaN."""
-    text = table.astype(object).where(table.notna(), "")
-    return [
-        {str(name): value if isinstance(value, int | float) else str(value) for name, value in row.items()}
-        for row in text.to_dict("records")
-    ]

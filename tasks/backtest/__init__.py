@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy.typing as npt
 import pandas as pd
 
 from data.errors import BadInput
-from tasks.backtest.engine import Simulation, simulate
+from tasks.backtest.simulation import Simulation, simulate
 from tasks.stage import stage
 
 __all__ = ["Simulation", "execute_backtest", "simulate"]
@@ -29,6 +31,16 @@ def execute_backtest(
     amount_step: float | None = None,
     min_amount: float | None = None,
     min_cost: float | None = None,
+    max_position: float | None = None,
+    max_order: float | None = None,
+    max_orders_a_day: int | None = None,
+    daily_loss: float | None = None,
+    max_drawdown: float | None = None,
+    cooldown: int = 0,
+    max_deviation: float | None = None,
+    max_signal_age: float | None = None,
+    long_only: bool = False,
+    timeframe: timedelta | None = None,
     gap_after: npt.ArrayLike | None = None,
 ) -> Simulation:
     """Trade the signal of a signals frame over the candles that it was made from; `simulate` says how."""
@@ -48,6 +60,16 @@ def execute_backtest(
         amount_step=amount_step,
         min_amount=min_amount,
         min_cost=min_cost,
+        max_position=max_position,
+        max_order=max_order,
+        max_orders_a_day=max_orders_a_day,
+        daily_loss=daily_loss,
+        max_drawdown=max_drawdown,
+        cooldown=cooldown,
+        max_deviation=max_deviation,
+        max_signal_age=max_signal_age,
+        long_only=long_only,
+        timeframe=timeframe,
         gap_after=gap_after,
         symbol=symbol,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from data.errors import Refused, TryLater
 from tasks.exchange.client import insist
@@ -39,6 +39,19 @@ class Fee:
 
     maker: Decimal
     taker: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Money that came to an account, or left it, otherwise than by a trade."""
+
+    id: str
+    currency: str
+    amount: Decimal
+    """What it moved the balance by, its fee included: below 0 for a withdrawal."""
+    time: int
+    """Nanoseconds since 1970 UTC."""
+    kind: Literal["deposit", "withdrawal"]
 
 
 class Dialect:
@@ -134,6 +147,10 @@ class Dialect:
     def fill_pages(self, since: int, symbol: str | None) -> Iterator[list[Fill]]:
         """Yield own trades since then (ns), a page at a time."""
         yield [self.fill_of(row) for row in self.ask(self.client.fetch_my_trades, symbol, since // MILLISECOND)]
+
+    def transfer_pages(self, since: int) -> Iterator[list[Transfer]]:  # noqa: ARG002  the dialects need it
+        """Yield what moved the account's money besides trades since then (ns), a page at a time."""
+        raise Refused(f"{self.exchange}: its ledger of deposits and withdrawals is not read here")
 
     def order(self, order_id: str, symbol: str | None) -> Order:
         """Return one order, whatever became of it."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from data.errors import BadInput, Refused, TryLater
-from tasks.exchange.dialect import Dialect, decimal, str_of
+from tasks.exchange.dialect import Dialect, Transfer, decimal, str_of
 from tasks.exchange.orders import CLIENT_ID, Balance, Fill, Order, OrderRequest, OrderType, Status
 from tasks.exchange.rules import MarketRules
 from tasks.exchange.units import SECOND
@@ -19,6 +19,8 @@ _PAGE = 50
 """Rows of ClosedOrders and TradesHistory; `ofs` leads to the next ones."""
 _QUERIED = 20
 """Ids in one QueryOrders or QueryTrades."""
+_OF_TRADES = frozenset({"trade", "margin", "rollover", "settled"})
+"""Types of entries of the ledger that come with the account's trades."""
 _UUID_LENGTH = 32
 """Without its dashes; every other client id is shorter."""
 _STATUSES: Mapping[str, Status] = {
@@ -87,6 +89,12 @@ class Kraken(Dialect):
         for rows in self._pages(self.client.fetch_my_trades, {"start": _start(since)}):
             fills = [self.fill_of(row) for row in rows]
             yield [fill for fill in fills if fill.time >= since and (symbol is None or fill.symbol == symbol)]
+
+    def transfer_pages(self, since: int) -> Iterator[list[Transfer]]:
+        """Yield what moved the account's money besides trades since then (ns): the latest first, 50 entries a page."""
+        for rows in self._pages(self.client.fetch_ledger, {"start": _start(since)}):
+            entries = [self.transfer_of(row) for row in rows if row["info"]["type"] not in _OF_TRADES]
+            yield [entry for entry in entries if entry.time >= since]
 
     def _pages(self, read: Callable[..., Any], given: Mapping[str, Any]) -> Iterator[list[Any]]:
         """Yield the rows of a history page by page, to the first that is not full.
@@ -199,6 +207,14 @@ class Kraken(Dialect):
             fee_currency=self._currency(row["symbol"], "quote"),
             maker=raw.get("maker") is True,
         )
+
+    def transfer_of(self, row: Mapping[str, Any]) -> Transfer:
+        """Return an entry of Kraken's ledger as a transfer: rewards and purchases on its site are deposits too."""
+        raw = row["info"]
+        moved = decimal(raw["amount"]) - decimal(raw["fee"])
+        currency = self.client.safe_currency_code(raw["asset"])
+        kind: Literal["deposit", "withdrawal"] = "deposit" if moved > 0 else "withdrawal"
+        return Transfer(str(row["id"]), currency, moved, nanoseconds(raw["time"]), kind)
 
     def _currency(self, symbol: str, which: str) -> str:
         """Return the base or quote currency of a market; nothing for one that is no longer traded."""

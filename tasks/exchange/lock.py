@@ -1,4 +1,4 @@
-"""One trader process per key: two with the same key spoil each other's nonces, and each trades what is not its own."""
+"""One process at a time: a lock that the system lifts when its holder dies, however it dies."""
 
 from __future__ import annotations
 
@@ -14,22 +14,30 @@ from data.settings import settings
 
 @contextmanager
 def sole_trader(exchange: str, public_key: str) -> Iterator[None]:
-    """Hold the key for this process until the block ends; the kernel lets go of it when the process dies.
+    """Hold the key for this process until the block ends: two with the same key spoil each other's nonces.
 
     Raises TryLater with the number of the process that has it.
     """
-    name = hashlib.sha256(f"{exchange}\0{public_key}".encode()).hexdigest()[:16]
-    folder = settings().state / "traders"
+    with alone("traders", f"{exchange}\0{public_key}", f"{exchange}: process {{}} trades with this key already"):
+        yield
+
+
+@contextmanager
+def alone(kind: str, name: str, taken: str) -> Iterator[None]:
+    """Hold what is so named until the block ends.
+
+    Raises TryLater with the words `taken`, in which {} stands for the number of the process that has it.
+    """
+    folder = settings().state / kind
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.lock").open(
-        "a+"
-    ) as file:  # left behind when done: a file that is removed can be held twice
+    path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
+    with path.open("a+") as file:  # left behind when done: a file that is removed can be held twice
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another"
-            raise TryLater(f"{exchange}: process {holder} trades with this key already; one at a time can") from None
+            raise TryLater(f"{taken.format(holder)}; one at a time can") from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -91,6 +91,7 @@ def _is_order_ids(value: Any) -> bool:
 
 _ORDER = _has(status=_is_text, descr=_has(type=_is_text, ordertype=_is_text), vol=_is_number, vol_exec=_is_number)
 _TRADE = _has(ordertxid=_is_text, price=_is_number, vol=_is_number, fee=_is_number, time=_is_number)
+_ENTRY = _has(refid=_is_text, type=_is_text, asset=_is_text, time=_is_number, amount=_is_number, fee=_is_number)
 
 _KRAKEN: Mapping[str, Shape] = {
     "Time": _has(unixtime=_is_number),
@@ -109,6 +110,7 @@ _KRAKEN: Mapping[str, Shape] = {
     "QueryOrders": _all_of(_ORDER),
     "TradesHistory": _has(trades=_mapping_of(_TRADE)),
     "QueryTrades": _all_of(_TRADE),
+    "Ledgers": _has(ledger=_mapping_of(_ENTRY)),
     "AddOrder": _has(txid=_is_order_ids),
     "CancelOrder": _has(count=_is_number),
     "CancelAll": _has(count=_is_number),

@@ -11,6 +11,7 @@ with trading_client("practice") as trader:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from typing import Any
 from data.errors import BadInput, ExchangeError, OutcomeUnknown, Refused, TryLater
 from tasks.exchange.client import PRACTICE, guarded_class, insist, private_client, unknown_on
 from tasks.exchange.clock import ExchangeClock
-from tasks.exchange.dialect import Dialect, Fee, decimal
+from tasks.exchange.dialect import Dialect, Fee, Transfer, decimal
 from tasks.exchange.failures import NOT_UNDERSTOOD, sort_failure
 from tasks.exchange.finding import find_order, settle
 from tasks.exchange.keys import Keys, practice_keys, read_keys
@@ -49,7 +50,8 @@ class Quote:
     bid: Decimal
     ask: Decimal
     traded: int
-    """When the market last traded at that price (ns): a ticker tells no time of its own, and may be old."""
+    """When the market last traded at that price (ns): a ticker tells no time of its own, and may be old. Where an
+    exchange shows no trades, `arrived`."""
     arrived: int
     """When the answer was there, by the exchange's clock (ns)."""
 
@@ -74,7 +76,12 @@ def trading_client(
         private_client(exchange, keys, timeout=timeout, paced=paced) as client,
     ):
         insist(client.load_markets, patience=3 * timeout)
-        yield TradingClient(client, exchange, patience=3 * timeout)
+        yield TradingClient(client, exchange, patience=3 * timeout, account=account_name(exchange, keys))
+
+
+def account_name(exchange: str, keys: Keys) -> str:
+    """Return the name of an account, which tells it from others and shows nothing of its keys."""
+    return f"{exchange}:{hashlib.sha256(keys.public.encode()).hexdigest()[:8]}"
 
 
 class TradingClient:
@@ -85,13 +92,35 @@ class TradingClient:
     cancel, and by no other.
     """
 
-    def __init__(self, client: Any, exchange: str, *, patience: float) -> None:
+    def __init__(self, client: Any, exchange: str, *, patience: float, account: str) -> None:
         self.exchange = exchange
+        self.account = account
+        """Its name, as `account_name` gives it."""
         self.clock = ExchangeClock(client, patience=patience)
         self._client = client
-        self._patience = patience
-        self._dialect = _dialect(client, exchange, patience)
+        self._dialect = dialect_of(client, exchange, patience)
         self._rules: dict[str, MarketRules] = {}
+
+    @property
+    def holds_stops(self) -> bool:
+        """Whether stop orders can rest at the exchange."""
+        return "stop_loss" in self._dialect.triggers
+
+    @property
+    def validates(self) -> bool:
+        """Whether the exchange checks an order without taking it."""
+        return self._dialect.has_validate
+
+    @property
+    def pace(self) -> float:
+        """The exchange's seconds in one of ours, 1 when it is slower or not known."""
+        self.clock.now()
+        return max(1.0, self.clock.speed or 1.0)
+
+    def now(self) -> int:
+        """Return the time."""
+        with self._asking("the clock"):
+            return self.clock.now()
 
     def rules(self, symbol: str) -> MarketRules:
         """Return steps, minimums and fees of a market. Where prices have significant digits in place of a step
@@ -112,13 +141,7 @@ class TradingClient:
         """Return what a market shows now. Raises TryLater when its latest trades know nothing of that price."""
         self._market(symbol)
         with self._asking(f"the price of {symbol}"):
-            for _ in range(_PRICE_ATTEMPTS):
-                told = insist(self._client.fetch_ticker, symbol, patience=self._patience)
-                last, bid, ask = (decimal(told[name]) for name in ("last", "bid", "ask"))
-                traded = self._dialect.traded_at(symbol, last)
-                if traded is not None:
-                    return Quote(last, bid, ask, traded, self.clock.now())
-            raise TryLater(f"none of the latest trades is at the ticker's price, {last:f}: it is old")
+            return read_quote(self._dialect, self.clock, symbol)
 
     def balance(self) -> dict[str, Balance]:
         """Return what the account holds, by currency."""
@@ -201,9 +224,7 @@ class TradingClient:
         """
         if not self._dialect.has_deadline:
             return None
-        with self._asking("the clock"):
-            now = self.clock.now()
-        return now + int(min(LONGEST_DEADLINE, seconds * self._pace) * SECOND)
+        return self.now() + int(min(LONGEST_DEADLINE, seconds * self.pace) * SECOND)
 
     def cancel(self, order_id: str | None = None, *, client_id: str | None = None, symbol: str | None = None) -> None:
         """Cancel an open order, by its id or the client's. Raises Refused when no open order has it.
@@ -242,15 +263,22 @@ class TradingClient:
         if self._client.has.get("cancelAllOrdersAfter") is not True:
             raise Refused(f"{self.exchange} has no dead man's switch: nothing was sent")
         with self._asking("the clock"):
-            lasts = min(LONGEST_SWITCH, int(seconds * self._pace))
+            lasts = min(LONGEST_SWITCH, int(seconds * self.pace))
         with self._changing("the dead man's switch"):
             self._client.cancel_all_orders_after(lasts * 1000)
 
-    @property
-    def _pace(self) -> float:
-        """The exchange's seconds in one of ours, 1 when it is slower or not known."""
-        self.clock.now()
-        return max(1.0, self.clock.speed or 1.0)
+    def transfers(self, since: int) -> list[Transfer]:
+        """Return deposits and withdrawals since then (ns), the earliest first, all pages of them.
+
+        Raises Refused where the exchange's ledger is not read: everywhere but at Kraken.
+        """
+        with self._asking("the deposits and withdrawals"):
+            found = {transfer.id: transfer for page in self._dialect.transfer_pages(since) for transfer in page}
+        return sorted(found.values(), key=lambda transfer: (transfer.time, transfer.id))
+
+    def bears(self, order: Order, client_id: str) -> bool:
+        """Tell whether an order that was read is the one of this client id, in whatever form the exchange keeps it."""
+        return self._dialect.bears(order, client_id)
 
     def _market(self, symbol: str) -> Any:
         if symbol not in self._client.markets:
@@ -272,21 +300,40 @@ class TradingClient:
         refuse_breach(rules, prepared, near)
         return prepared
 
-    @contextmanager
-    def _asking(self, what: str, *, may_change: bool = False) -> Iterator[None]:
-        import ccxt
-
-        try:
-            yield
-            return
-        except Exception as error:
-            if not may_change and not isinstance(error, (ccxt.BaseError, ExchangeError, *NOT_UNDERSTOOD)):
-                raise
-            failure = sort_failure(error, f"{self.exchange}: {what}", may_change=may_change)
-        raise failure from None
+    def _asking(self, what: str) -> Any:
+        return sorting(f"{self.exchange}: {what}")
 
     def _changing(self, what: str) -> Any:
-        return self._asking(what, may_change=True)
+        return sorting(f"{self.exchange}: {what}", may_change=True)
+
+
+@contextmanager
+def sorting(doing: str, *, may_change: bool = False) -> Iterator[None]:
+    """Raise what a failure of the block means to the one who asked; see `failures`."""
+    import ccxt
+
+    try:
+        yield
+        return
+    except Exception as error:
+        if not may_change and not isinstance(error, (ccxt.BaseError, ExchangeError, *NOT_UNDERSTOOD)):
+            raise
+        failure = sort_failure(error, doing, may_change=may_change)
+    raise failure from None
+
+
+def read_quote(dialect: Dialect, clock: ExchangeClock, symbol: str) -> Quote:
+    """Return what a market shows now. Raises TryLater when its latest trades know nothing of that price."""
+    for _ in range(_PRICE_ATTEMPTS):
+        told = dialect.ask(dialect.client.fetch_ticker, symbol)
+        last, bid, ask = (decimal(told[name]) for name in ("last", "bid", "ask"))
+        if dialect.client.has.get("fetchTrades") is not True:
+            arrived = clock.now()
+            return Quote(last, bid, ask, arrived, arrived)
+        traded = dialect.traded_at(symbol, last)
+        if traded is not None:
+            return Quote(last, bid, ask, traded, clock.now())
+    raise TryLater(f"none of the latest trades is at the ticker's price, {last:f}: it is old")
 
 
 def refuse_contradiction(request: OrderRequest) -> None:
@@ -323,7 +370,8 @@ def refuse_breach(rules: MarketRules, request: OrderRequest, near: Decimal | Non
         raise Refused(f"{rules.symbol}: {cost:f} {rules.quote} is below the least cost, {rules.min_cost:f}")
 
 
-def _dialect(client: Any, exchange: str, patience: float) -> Dialect:
+def dialect_of(client: Any, exchange: str, patience: float) -> Dialect:
+    """Return the exchange's way with orders."""
     from tasks.exchange.bitfinex import Bitfinex
     from tasks.exchange.kraken import Kraken
 

@@ -20,13 +20,24 @@ from tasks.fetch.collect import Collected, Progress, check_range, collect
 from tasks.fetch.exchange import ExchangeSource
 from tasks.fetch.files import NAME as FILE
 from tasks.fetch.files import FileSource
+from tasks.fetch.live import LiveMarket, live_market
 from tasks.fetch.missing import missing
 from tasks.fetch.sample import NAME as SAMPLE
 from tasks.fetch.sample import SampleSource
+from tasks.fetch.shelf import Shelf
 from tasks.fetch.source import Fact, Series
 from tasks.stage import stage
 
-__all__ = ["Collected", "Fact", "Series", "collect_series", "fetch_data"]
+__all__ = [
+    "Collected",
+    "Fact",
+    "LiveMarket",
+    "Series",
+    "collect_series",
+    "fetch_data",
+    "fetch_live",
+    "live_market",
+]
 
 
 def _source_failed(task: Any, run: Any, state: Any) -> bool:  # noqa: ARG001  Prefect passes all three
@@ -40,6 +51,8 @@ _AGAIN: dict[str, Any] = {
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": _source_failed,
 }
+_SOON: dict[str, Any] = _AGAIN | {"retries": 2, "retry_delay_seconds": [2, 8]}
+"""A session waits for its candles: what fails for minutes is left to the run at the next candle."""
 
 
 @stage(name="fetch_data", **_AGAIN)
@@ -82,6 +95,25 @@ def _held(lake: Lake, series: Series, first: pd.Timestamp | None, until: pd.Time
     if candles.empty:
         raise BadInput(_nothing(series, first, until))
     return candles
+
+
+@stage(name="fetch_data", **_SOON)
+def fetch_live(
+    market: LiveMarket,
+    lake: Lake,
+    symbol: str,
+    timeframe: str,
+    start: datetime,
+    *,
+    due: datetime | None = None,
+    patience: float = 10.0,
+) -> pd.DataFrame:
+    """Return the closed candles of a market from `start` on (aware), the one that is `due` among them if it is shown.
+
+    A candles frame; see `LiveMarket.newest`, which also says what is raised.
+    """
+    opens = None if due is None else pd.Timestamp(due)
+    return market.newest(lake, symbol, timeframe, pd.Timestamp(start), due=opens, patience=patience)
 
 
 @stage(name="collect_series", **_AGAIN)
@@ -128,7 +160,7 @@ def _named(exchange: str | None, symbol: str | None, timeframe: str | None) -> S
 
 def _can_ask(lake: Lake, series: Series, first: pd.Timestamp | None, until: pd.Timestamp | None) -> bool:
     """Tell whether to ask an exchange: not for what is held, nor for a series imported under a name of its own."""
-    if series.exchange == FILE or not missing(lake, series, first, until, clock.now()):
+    if series.exchange == FILE or not missing(Shelf(lake, series), first, until, clock.now()):
         return False
     return series.exchange in exchange_names() or read_candles(lake, *series).empty
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import pandas as pd
-import pyarrow as pa
 
 from data.errors import BadInput
-from data.markets import Market, read_market
-from data.tables import TABLES
+from data.markets import Market
 from data.writer import Lake
 from tasks.fetch import clock
 from tasks.fetch.missing import Range, missing
+from tasks.fetch.shelf import Shelf
 from tasks.fetch.source import Batch, Fact, Series, Source
 from tasks.fetch.store import Stored, store
 
@@ -61,18 +59,26 @@ def collect(
     Raises BadInput for what the source does not have, SourceError where it cannot be read, LakeError where the lake
     cannot be written.
     """
-    series = Series(source.name, symbol, timeframe)
+    shelf = Shelf(lake, Series(source.name, symbol, timeframe))
     first, until = check_range(start, end)
     market = source.market(symbol)
     ranges = [Range(first, until)]
     if source.remote and not again:
-        ranges = missing(lake, series, first, until, clock.now())
+        ranges = missing(shelf, first, until, clock.now())
+    return bring(source, shelf, market, ranges, progress)
+
+
+def bring(
+    source: Source, shelf: Shelf, market: Market, ranges: Iterable[Range], progress: Progress | None = None
+) -> Collected:
+    """Bring ranges of a series from its source into the lake, batch by batch."""
+    series = shelf.series
     collected = Collected(series)
     for asked in ranges:
-        for batch in source.candles(symbol, timeframe, asked.since, asked.until):
+        for batch in source.candles(series.symbol, series.timeframe, asked.since, asked.until):
             if collected == Collected(series):
-                _record_market(lake, market)
-            stored = store(lake, series, batch, asked if source.remote else Range(None, None), market.calendar)
+                shelf.record_market(market)
+            stored = store(shelf, batch, asked if source.remote else Range(None, None), market.calendar)
             collected = _added(collected, batch, stored)
             if progress is not None:
                 progress(batch.done, batch.total)
@@ -106,13 +112,3 @@ def _added(collected: Collected, batch: Batch, stored: Stored) -> Collected:
         first=min(filter(None, (collected.first, *ts[:1])), default=None),
         last=max(filter(None, (collected.last, *ts[-1:])), default=None),
     )
-
-
-def _record_market(lake: Lake, market: Market) -> None:
-    """Write a market where something is new; what the source does not tell leaves what is known as it is."""
-    known = read_market(lake, market.exchange, market.symbol)
-    told: dict[str, Any] = {name: value for name, value in asdict(market).items() if value is not None}
-    current = replace(known, **told)
-    if current != known:
-        row = {**asdict(current), "updated_at": datetime.now(UTC)}
-        lake.upsert("markets", pa.Table.from_pylist([row], schema=TABLES["markets"].schema))

@@ -76,6 +76,12 @@ class ExchangeSource:
             taker=market["taker"],
         )
 
+    def check_timeframe(self, timeframe: str) -> None:
+        """Raise BadInput for a timeframe of which the exchange has no candles."""
+        if not self._client.has["fetchOHLCV"] or timeframe not in self._client.timeframes:
+            there = ", ".join(self._client.timeframes or {}) or "none"
+            raise BadInput(f"{self.name} has no {timeframe} candles; it has {there}")
+
     def candles(self, symbol: str, timeframe: str, since: datetime | None, until: datetime | None) -> Iterator[Batch]:
         """Yield closed candles page by page; without `since` the newest page alone.
 
@@ -84,11 +90,9 @@ class ExchangeSource:
         all, or one that cannot be.
         """
         self.market(symbol)
-        if not self._client.has["fetchOHLCV"] or timeframe not in self._client.timeframes:
-            there = ", ".join(self._client.timeframes or {}) or "none"
-            raise BadInput(f"{self.name} has no {timeframe} candles; it has {there}")
+        self.check_timeframe(timeframe)
         step = pd.Timedelta(parse_timeframe(timeframe))
-        now = self._now()
+        now = self.now()
         end = now - step + _MICROSECOND if until is None else min(now - step + _MICROSECOND, pd.Timestamp(until))
         if since is None:
             answer, facts = self._page(symbol, timeframe, None)
@@ -144,7 +148,8 @@ class ExchangeSource:
         limit = self._client.feature_value(symbol, "fetchOHLCV", "limit")
         return None if limit is None else int(limit)
 
-    def _now(self) -> pd.Timestamp:
+    def now(self) -> pd.Timestamp:
+        """Return the time by the exchange's clock where it tells one, else by this machine's."""
         if self._client.has["fetchTime"] is True:
             milliseconds = ask(self._client.fetch_time)
             if milliseconds is None:

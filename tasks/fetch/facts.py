@@ -18,8 +18,18 @@ _EVENTS = ("duplicate", "revision")
 """Kinds that tell what happened once; the others hold as long as the candles are as they are."""
 
 
-_Row = tuple[Fact, datetime, datetime | None]
-"""A fact, when it was found, and when it was resolved."""
+class Known(NamedTuple):
+    """A fact that the lake holds."""
+
+    fact: Fact
+    found_at: datetime
+    resolved_at: datetime | None
+    """None: it holds."""
+
+    @property
+    def key(self) -> tuple[str, pd.Timestamp, pd.Timestamp]:
+        """What makes it one fact, however its words change."""
+        return _key(self.fact)
 
 
 class Span(NamedTuple):
@@ -33,36 +43,38 @@ class Span(NamedTuple):
         return self.start <= fact.start and fact.end <= self.end
 
 
-def read_facts(lake: Lake, series: Series) -> list[Fact]:
-    """Return the facts that hold about a series."""
-    return [fact for fact, _, resolved in _rows(lake, series) if resolved is None]
+class Changes(NamedTuple):
+    """What a look at a series changes in what is known of it."""
+
+    rows: list[Known]
+    """To be written."""
+    new: list[Fact]
+    """Those that did not hold before."""
 
 
-def record(
-    lake: Lake, series: Series, found: Iterable[Fact], judged: Span | None, present: pd.Index[pd.Timestamp]
-) -> list[Fact]:
-    """Write what is new about a series and return it; where nothing changed, nothing is written.
+def changes(
+    held: Iterable[Known], found: Iterable[Fact], judged: Span | None, present: pd.Index[pd.Timestamp]
+) -> Changes:
+    """Return what is new in the facts `found`, beside those that are held.
 
     A fact that is known keeps its `found_at`. One that lies in the span `judged` and was not found again is resolved,
     and so is a window in which there are candles now (`present`, their times).
     """
     now = datetime.now(UTC)
-    held = {_key(fact): (fact, found_at, resolved) for fact, found_at, resolved in _rows(lake, series)}
+    before = {known.key: known for known in held}
     stated = {_key(fact): fact for fact in found}
-    changed: list[_Row] = []
+    changed: list[Known] = []
     new = []
     for key, fact in stated.items():
-        known, found_at, resolved = held.get(key, (None, now, None))
-        if known != fact or resolved is not None:
-            changed.append((fact, found_at, None))
-        if known is None or resolved is not None:
+        known = before.get(key)
+        if known is None or known.fact != fact or known.resolved_at is not None:
+            changed.append(Known(fact, now if known is None else known.found_at, None))
+        if known is None or known.resolved_at is not None:
             new.append(fact)
-    for key, (fact, found_at, resolved) in held.items():
-        if resolved is None and key not in stated and _ceased(fact, judged, present):
-            changed.append((fact, found_at, now))
-    if changed:
-        lake.upsert("quality", _table(series, changed))
-    return new
+    for key, known in before.items():
+        if known.resolved_at is None and key not in stated and _ceased(known.fact, judged, present):
+            changed.append(known._replace(resolved_at=now))
+    return Changes(changed, new)
 
 
 def _ceased(fact: Fact, judged: Span | None, present: pd.Index[pd.Timestamp]) -> bool:
@@ -75,12 +87,13 @@ def _key(fact: Fact) -> tuple[str, pd.Timestamp, pd.Timestamp]:
     return fact.kind, fact.start, fact.end
 
 
-def _rows(lake: Lake, series: Series) -> list[_Row]:
+def read_known(lake: Lake, series: Series) -> list[Known]:
+    """Return all facts about a series, the resolved ones too."""
     query = """SELECT kind, epoch_us(start_ts) AS start, epoch_us(end_ts) AS "end", candles, detail,
         epoch_us(found_at) AS found, epoch_us(resolved_at) AS resolved
         FROM quality WHERE exchange = ? AND symbol = ? AND timeframe = ?"""
     return [
-        (
+        Known(
             Fact(row["kind"], _utc(row["start"]), _utc(row["end"]), row["candles"], row["detail"]),
             _utc(row["found"]),
             None if row["resolved"] is None else _utc(row["resolved"]),
@@ -89,22 +102,23 @@ def _rows(lake: Lake, series: Series) -> list[_Row]:
     ]
 
 
-def _utc(microseconds: int) -> pd.Timestamp:
-    return pd.Timestamp(microseconds, unit="us", tz="UTC")
-
-
-def _table(series: Series, rows: list[_Row]) -> pa.Table:
+def write_known(lake: Lake, series: Series, rows: list[Known]) -> None:
+    """Write facts about a series in one commit."""
     columns = [
         {
             **series._asdict(),
-            "kind": fact.kind,
-            "start_ts": fact.start,
-            "end_ts": fact.end,
-            "candles": fact.candles,
-            "detail": fact.detail,
-            "found_at": found_at,
-            "resolved_at": resolved_at,
+            "kind": known.fact.kind,
+            "start_ts": known.fact.start,
+            "end_ts": known.fact.end,
+            "candles": known.fact.candles,
+            "detail": known.fact.detail,
+            "found_at": known.found_at,
+            "resolved_at": known.resolved_at,
         }
-        for fact, found_at, resolved_at in rows
+        for known in rows
     ]
-    return pa.Table.from_pylist(columns, schema=TABLES["quality"].schema)
+    lake.upsert("quality", pa.Table.from_pylist(columns, schema=TABLES["quality"].schema))
+
+
+def _utc(microseconds: int) -> pd.Timestamp:
+    return pd.Timestamp(microseconds, unit="us", tz="UTC")

@@ -9,18 +9,16 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from data.candles import PRICES, read_candles
+from data.candles import PRICES
 from data.errors import LakeError
 from data.rows import conform
 from data.tables import TABLES, TIME
 from data.timeframe import parse_timeframe
 from data.views import connect
-from data.writer import Claim, Lake
-from tasks.fetch.facts import record
 from tasks.fetch.missing import Range
-from tasks.fetch.source import Batch, Fact, Series
+from tasks.fetch.shelf import Shelf
+from tasks.fetch.source import Batch, Fact
 from tasks.fetch.survey import survey
 
 _ATTEMPTS = 20
@@ -36,42 +34,35 @@ class Stored(NamedTuple):
     """Facts that were not known before."""
 
 
-def store(lake: Lake, series: Series, batch: Batch, asked: Range, calendar: str) -> Stored:
+def store(shelf: Shelf, batch: Batch, asked: Range, calendar: str) -> Stored:
     """Store a batch: new candles, next revisions of held ones that differ, and the facts about them.
 
     Facts are written first. Killed between the two commits, the batch is still missing, is asked for again and finds
     the same facts; the other way round they would never be found. Raises LakeError where the lake cannot be written.
     """
     if batch.candles.empty:
-        windows = _not_held(lake, series, batch.facts)
-        return Stored(0, 0, 0, record(lake, series, windows, None, batch.candles.index))
-    claim_id = "candles/" + "/".join(series)
+        windows = _not_held(shelf, batch.facts)
+        return Stored(0, 0, 0, shelf.record(windows, None, batch.candles.index))
     facts: list[Fact] = []
     for _ in range(_ATTEMPTS):
-        claim = Claim(claim_id, lake.claimed("candles", claim_id) + 1)
-        new, changed, unchanged = _compare(lake, series, batch.candles)
-        rows, revisions = _revise(lake, series, changed) if len(changed) else (None, [])
-        found, judged = survey(lake, series, batch.candles, calendar, asked)
-        told = [*found, *_not_held(lake, series, batch.facts), *revisions]
-        facts += record(lake, series, told, judged, batch.candles.index)
-        stored = Stored(len(new), len(changed), unchanged, facts)
-        if new.empty and rows is None:
-            return stored
-        fresh = conform(TABLES["candles"], _rows(series, new, 0))
-        if rows is None and lake.append("candles", fresh, claim):
-            return stored
-        if rows is not None and lake.upsert("candles", pa.concat_tables([rows, fresh]), claim):
-            return stored
-    raise LakeError(f"candles of {series.symbol}: {_ATTEMPTS} commits lost against other collectors; try again")
+        claim = shelf.claimed() + 1
+        new, changed, unchanged = _compare(shelf, batch.candles)
+        revised, revisions = _revise(shelf, changed) if len(changed) else (None, [])
+        found, judged = survey(shelf, batch.candles, calendar, asked)
+        facts += shelf.record([*found, *_not_held(shelf, batch.facts), *revisions], judged, batch.candles.index)
+        if (new.empty and revised is None) or shelf.add(new, revised, claim):
+            return Stored(len(new), len(changed), unchanged, facts)
+        shelf.refresh()
+    raise LakeError(f"candles of {shelf.series.symbol}: {_ATTEMPTS} commits lost against other collectors; try again")
 
 
-def _not_held(lake: Lake, series: Series, facts: Iterable[Fact]) -> list[Fact]:
+def _not_held(shelf: Shelf, facts: Iterable[Fact]) -> list[Fact]:
     """Return facts, a window shortened to what comes after the last candle in it that is held, from elsewhere."""
-    step = pd.Timedelta(parse_timeframe(series.timeframe))
+    step = pd.Timedelta(parse_timeframe(shelf.series.timeframe))
     told = []
     for fact in facts:
         start = fact.start
-        if fact.kind == "window" and not (held := read_candles(lake, *series, start, fact.end + step)).empty:
+        if fact.kind == "window" and not (held := shelf.candles(start, fact.end + step)).empty:
             start = held.index[-1] + step
         if start == fact.start:
             told.append(fact)
@@ -80,13 +71,13 @@ def _not_held(lake: Lake, series: Series, facts: Iterable[Fact]) -> list[Fact]:
     return told
 
 
-def _compare(lake: Lake, series: Series, candles: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+def _compare(shelf: Shelf, candles: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, int]:
     """Return the candles that are not held, those that are held with other values, and the number of all others.
 
     A count of trades that only one side knows is no difference.
     """
-    step = parse_timeframe(series.timeframe)
-    held = read_candles(lake, *series, candles.index[0], candles.index[-1] + step)
+    step = parse_timeframe(shelf.series.timeframe)
+    held = shelf.candles(candles.index[0], candles.index[-1] + step)
     is_held = candles.index.isin(held.index)
     known = candles[is_held]
     before = held.loc[known.index]
@@ -96,20 +87,20 @@ def _compare(lake: Lake, series: Series, candles: pd.DataFrame) -> tuple[pd.Data
     return candles[~is_held], known[differs], int((~differs).sum())
 
 
-def _revise(lake: Lake, series: Series, changed: pd.DataFrame) -> tuple[pa.Table, list[Fact]]:
+def _revise(shelf: Shelf, changed: pd.DataFrame) -> tuple[pa.Table, list[Fact]]:
     """Return the rows that replace held candles, the held ones as superseded and the next revisions, and the facts."""
-    connection = connect(lake, tables={"candles"})
+    connection = connect(shelf.lake, tables={"candles"})
     connection.register("changed", pa.table({"ts": pa.array(changed.index, TIME)}))
     held: pa.Table = connection.sql(
         """SELECT * FROM candles SEMI JOIN changed USING (ts)
         WHERE exchange = ? AND symbol = ? AND timeframe = ? ORDER BY ts""",
-        params=list(series),
+        params=list(shelf.series),
     ).to_arrow_table()
     connection.close()
     superseded = held.to_pandas().assign(superseded_at=datetime.now(UTC))
     revision = superseded["revision"].to_numpy() + 1
     declared = TABLES["candles"]
-    rows = [conform(declared, superseded), conform(declared, _rows(series, changed, revision))]
+    rows = [conform(declared, superseded), conform(declared, shelf.rows(changed, revision))]
     before = superseded.set_index("ts")
     facts = []
     for ts, number in zip(changed.index, revision, strict=True):
@@ -123,8 +114,3 @@ def _revise(lake: Lake, series: Series, changed: pd.DataFrame) -> tuple[pa.Table
 
 def _differs(was: float, now: float) -> bool:
     return was != now and not (np.isnan(was) or np.isnan(now))
-
-
-def _rows(series: Series, candles: pd.DataFrame, revision: int | NDArray[np.int64]) -> pd.DataFrame:
-    rows = candles[[*PRICES, "trades"]].reset_index()
-    return rows.assign(**series._asdict(), fetched_at=datetime.now(UTC), revision=revision)

@@ -6,13 +6,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from data.candles import read_candles
 from data.timeframe import parse_timeframe
-from data.writer import Lake
 from tasks.fetch.facts import Span
 from tasks.fetch.missing import Range
 from tasks.fetch.quality import CONTEXT, find_facts
-from tasks.fetch.source import Fact, Series
+from tasks.fetch.shelf import Shelf
+from tasks.fetch.source import Fact
 
 _DAY = pd.Timedelta(days=1)
 _MICROSECOND = pd.Timedelta(microseconds=1)
@@ -26,16 +25,21 @@ class Survey(NamedTuple):
     judged: Span
 
 
-def survey(lake: Lake, series: Series, candles: pd.DataFrame, calendar: str, asked: Range) -> Survey:
+def reach(timeframe: str) -> pd.Timedelta:
+    """Return how far from a candle those lie that are usually all that matters to it."""
+    return 4 * CONTEXT * pd.Timedelta(parse_timeframe(timeframe)) + 2 * _DAY
+
+
+def survey(shelf: Shelf, candles: pd.DataFrame, calendar: str, asked: Range) -> Survey:
     """Judge the series where candles are about to enter it (one or more, in order of time).
 
     New candles bear on what is said of others: on the gap before and after them, on the day they belong to, and on
     the next hundred, whose usual move they change. A hole that was not `asked` about is no gap yet.
     """
     first, last = candles.index[0], candles.index[-1]
-    held, span = _around(lake, series, first, last)
+    held, span = _around(shelf, first, last)
     merged = pd.concat([held[~held.index.isin(candles.index)], candles]).sort_index()
-    found = [fact for fact in find_facts(merged, series.timeframe, calendar) if span.holds(fact)]
+    found = [fact for fact in find_facts(merged, shelf.series.timeframe, calendar) if span.holds(fact)]
     return Survey([fact for fact in found if fact.kind != "gap" or _asked(fact, asked, last)], span)
 
 
@@ -43,16 +47,16 @@ def _asked(gap: Fact, asked: Range, answered: pd.Timestamp) -> bool:
     return asked.since is None or (asked.since < gap.start and gap.end < answered)
 
 
-def _around(lake: Lake, series: Series, first: pd.Timestamp, last: pd.Timestamp) -> tuple[pd.DataFrame, Span]:
+def _around(shelf: Shelf, first: pd.Timestamp, last: pd.Timestamp) -> tuple[pd.DataFrame, Span]:
     """Return the held candles on both sides that matter, and the span in which with them every fact can be told."""
-    reach = 4 * CONTEXT * pd.Timedelta(parse_timeframe(series.timeframe)) + 2 * _DAY
-    near = read_candles(lake, *series, first - reach, last + reach)
+    near_by = reach(shelf.series.timeframe)
+    near = shelf.candles(first - near_by, last + near_by)
     start = _first_day(near, first)
     if (near.index < start).sum() < CONTEXT:
-        near = read_candles(lake, *series, None, last + reach)
+        near = shelf.candles(None, last + near_by)
         start = _first_day(near, first)
     if (near.index > last).sum() <= CONTEXT:
-        near = pd.concat([near, read_candles(lake, *series, last + reach, None)])
+        near = pd.concat([near, shelf.candles(last + near_by, None)])
     later = near.index[near.index > last]
     end = _DUSK if len(later) <= CONTEXT else max(later[CONTEXT - 1], last.floor("D") + _DAY - _MICROSECOND)
     return near, Span(start, end)

@@ -9,8 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import typer
+from pydantic import BaseModel
 
 from data.writer import Lake
+from flows.cli import app
+from flows.options import flag
+from flows.parameters import BacktestParameters, CollectParameters, LiveParameters
 from tests.servers.processes import BIN, environment
 
 JARVIS = BIN / "jarvis"
@@ -58,9 +63,39 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
         "sql",
         "strategies",
         "doctor",
+        "live",
+        "halt",
+        "resume",
+        "flatten",
+        "sessions",
+        "reconcile",
+        "parity",
         "Exit codes: 0 done, 1 failed, 2 bad input",
     ):
         assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "model"),
+    [
+        ("backtest", BacktestParameters),
+        ("collect", CollectParameters),
+        ("live", LiveParameters),
+        ("serve", LiveParameters),
+    ],
+)
+def test_every_field_of_a_model_is_an_option_in_the_fields_own_words(command: str, model: type[BaseModel]) -> None:
+    options = {option.name: option for option in typer.main.get_command(app).commands[command].params}  # type: ignore[attr-defined]
+    for name, field in model.model_fields.items():
+        assert field.description, name
+        assert options[name].help.startswith(field.description)
+        assert options[name].opts == [flag(name, field)]
+        default = field.get_default(call_default_factory=True)
+        assert (
+            list(options[name].default or ()) == list(default)
+            if options[name].multiple
+            else (options[name].default == default)
+        )
 
 
 def test_backtest_prints_both_tables_of_the_lesson_and_the_run(lake: Lake) -> None:
@@ -98,6 +133,10 @@ def test_sql_answers_as_a_table_csv_and_json(there: Path) -> None:
         (["backtest", "--fee", "-1"], "fee"),
         (["backtest", "--slippage", "1"], "slippage"),
         (["backtest", "--stop-loss", "1.5"], "stop_loss"),
+        (["backtest", "--daily-loss", "1"], "daily_loss"),
+        (["backtest", "--max-orders-a-day", "0"], "max_orders_a_day"),
+        (["backtest", "--cooldown", "-1"], "cooldown"),
+        (["backtest", "--max-signal-age", "0"], "max_signal_age"),
         (["backtest", "--timeframe", "1x"], "unknown timeframe '1x'"),
         (["backtest", "--start", "yesterday"], "start"),
         (["backtest", "--start", "2021-01-01", "--end", "2020-01-01"], "is not before"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,10 @@ import httpx
 import psutil
 import pytest
 
-from tests.servers.processes import environment, free_port
+from data.settings import CHECKOUT
+from tests.flow.test_documents import blocks
+from tests.servers.loopback import QuietHandler, listening
+from tests.servers.processes import BIN, environment, free_port
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(420)]
 
@@ -33,11 +39,11 @@ def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
 
 @dataclass
 class Up:
-    process: subprocess.Popen[str]
-    lines: list[str]
     api: str
     dashboard: str
     environment: dict[str, str]
+    process: subprocess.Popen[str] = field(init=False)
+    lines: list[str] = field(init=False)
 
     def ask(self, method: str, path: str, **body: Any) -> Any:
         """Call the API as its own clients do: with password and CSRF token."""
@@ -51,6 +57,46 @@ class Up:
             answer.raise_for_status()
             return answer.json() if answer.content else None
 
+    def start(self) -> None:
+        """Run `jarvis up` until it has said all that it has to say."""
+        self.process = subprocess.Popen(
+            [BIN / "jarvis", "up"], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self.process.stdout is not None
+        self.lines = []
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+            if "Ctrl-C" in line:
+                return
+        logs = "\n".join(log.read_text()[-2000:] for log in Path(self.environment["JARVIS_STATE"]).glob("*.log"))
+        pytest.fail("\n".join(self.lines) + logs)
+
+    def family(self) -> list[psutil.Process]:
+        """Return all processes that it has started."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def run(self, *command: str, cwd: Path = CHECKOUT, **settings: str) -> str:
+        """Run a program of ours as a user does, and return what it printed."""
+        done = subprocess.run(
+            [BIN / command[0], *command[1:]],
+            cwd=cwd, env=self.environment | settings, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def sql(self, query: str) -> list[dict[str, Any]]:
+        """Ask the lake."""
+        answer: list[dict[str, Any]] = json.loads(self.run("jarvis", "sql", query, "--format", "json"))
+        return answer
+
+    def live_runs(self, *types: str, **chosen: Any) -> list[dict[str, Any]]:
+        """Return the runs of the live deployment in these states, newest first."""
+        runs: list[dict[str, Any]] = self.ask(
+            "POST", "/flow_runs/filter", sort="START_TIME_DESC",
+            flow_runs={"state": {"type": {"any_": list(types)}}, **chosen}, flows={"name": {"any_": ["live-trading"]}},
+        )  # fmt: skip
+        return runs
+
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
@@ -61,28 +107,21 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         JARVIS_STATE=folder / "state",
         JARVIS_PREFECT_PORT=prefect_port,
         JARVIS_DASHBOARD_PORT=dashboard_port,
+        JARVIS_PRACTICE_STATE=folder / "practice",
+        JARVIS_PRACTICE_PORT=free_port(),
+        JARVIS_PRACTICE_ADMIN_PORT=free_port(),
         PREFECT_HOME=folder / "home",
         PREFECT_API_URL=f"http://127.0.0.1:{prefect_port}/api",
         PREFECT_API_AUTH_STRING=":".join(AUTH),
     )
-    process = subprocess.Popen(
-        [Path(sys.executable).parent / "jarvis", "up"],
-        env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    lines: list[str] = []
-    for line in process.stdout:
-        lines.append(line.rstrip())
-        if "Ctrl-C" in line:
-            break
-    if "Ctrl-C" not in lines[-1]:
-        logs = "\n".join(log.read_text()[-2000:] for log in (folder / "state").glob("*.log"))
-        pytest.fail("\n".join(lines) + logs)
-    yield Up(process, lines, f"http://127.0.0.1:{prefect_port}/api", f"http://127.0.0.1:{dashboard_port}", settings)
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
-    process.stdout.close()
+    up = Up(f"http://127.0.0.1:{prefect_port}/api", f"http://127.0.0.1:{dashboard_port}", settings)
+    up.start()
+    yield up
+    if up.process.poll() is None:
+        up.process.send_signal(signal.SIGINT)
+        up.process.wait(30)
+    assert up.process.stdout is not None
+    up.process.stdout.close()
 
 
 def test_both_addresses_are_printed_and_answer(up: Up) -> None:
@@ -97,11 +136,41 @@ def test_both_addresses_are_printed_and_answer(up: Up) -> None:
 def test_the_backtest_of_the_sample_is_in_the_lake_and_in_prefect(up: Up) -> None:
     runs = up.ask("POST", "/flow_runs/filter", flow_runs={"tags": {"all_": ["sma_crossover"]}})
     assert [run["state_name"] for run in runs] == ["Completed"]
-    done = subprocess.run(
-        [Path(sys.executable).parent / "jarvis", "sql", "select flow_run_id from runs", "--format", "csv"],
-        env=up.environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.split() == ["flow_run_id", runs[0]["id"]]
+    assert up.sql("select flow_run_id from runs where kind = 'backtest'") == [{"flow_run_id": runs[0]["id"]}]
+
+
+def test_candles_are_traded_on_paper_and_seen_in_prefect_and_in_the_lake(up: Up) -> None:
+    assert any("Paper trading of BTC/USD and ETH/USD" in line for line in up.lines)
+    run = wait_for(lambda: up.live_runs("COMPLETED", "FAILED", "CRASHED"))[0]
+    assert (run["state_name"], run["auto_scheduled"]) == ("Completed", True), run["state"]
+    assert {"paper", "practice", "sma_crossover", "1m", "BTC/USD", "ETH/USD"} <= set(run["tags"])
+    found = up.ask("POST", "/artifacts/filter", flow_runs={"id": {"any_": [run["id"]]}})
+    artifacts = {artifact["key"]: artifact["data"] for artifact in found}
+    assert {"decision-report", "signals", "account"} <= set(artifacts)
+    assert "[ETH/USD](" in artifacts["decision-report"]
+    decided = up.sql(f"select distinct symbol from decisions where flow_run_id = '{run['id']}' order by all")
+    assert [row["symbol"] for row in decided] == ["BTC/USD", "ETH/USD"]
+
+
+def test_a_run_is_started_by_hand_with_the_users_literal_command(up: Up) -> None:
+    def started_and_done() -> bool:
+        told = up.run("prefect", "deployment", "run", "live-trading", "--tag", "by-hand")
+        assert "Created flow run" in told
+        run_id = re.findall(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", told)[0]
+        ended = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+        run = wait_for(lambda: up.live_runs(*ended, id={"any_": [run_id]}))[0]
+        if run["state_type"] == "CANCELLED":  # a scheduled one is at it: it does the work of this one
+            assert "concurrency limit" in run["state"]["message"] or "is at it" in run["state"]["message"]
+            return False
+        assert run["state_name"] == "Completed", run["state"]
+        return True
+
+    assert wait_for(started_and_done)
+
+
+def test_elsewhere_the_short_name_takes_a_setting(up: Up, tmp_path: Path) -> None:
+    told = up.run("prefect", "deployment", "inspect", "live-trading", cwd=tmp_path, PREFECT_PLUGINS_ENABLED="true")
+    assert "'name': 'live-trading'" in told
 
 
 def test_the_server_is_closed_to_whoever_has_no_password_or_token(up: Up) -> None:
@@ -117,19 +186,15 @@ def test_the_server_is_closed_to_whoever_has_no_password_or_token(up: Up) -> Non
 
 
 def test_nothing_listens_beyond_loopback(up: Up) -> None:
-    family = [psutil.Process(up.process.pid), *psutil.Process(up.process.pid).children(recursive=True)]
+    family = [psutil.Process(up.process.pid), *up.family()]
     listening = [c.laddr.ip for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
     assert len(listening) >= 2
     assert set(listening) <= {"127.0.0.1", "::1"}
 
 
 def test_prefects_own_command_line_starts_a_backtest_with_parameters(up: Up) -> None:
-    done = subprocess.run(
-        [Path(sys.executable).parent / "prefect", "deployment", "run", "backtest/backtest", "--param",
-         'parameters={"strategy": "macd", "cash": 5000}'],
-        env=up.environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    up.run("prefect", "deployment", "run", "backtest/backtest", "--param",
+           'parameters={"strategy": "macd", "cash": 5000}')  # fmt: skip
 
     def finished() -> str | None:
         runs = up.ask("POST", "/flow_runs/filter", flow_runs={"tags": {"all_": ["macd"]}})
@@ -152,10 +217,65 @@ def test_a_schedule_fires_and_its_run_completes(up: Up) -> None:
     up.ask("PATCH", f"/deployments/{deployment['id']}", schedules=[])
 
 
+def test_the_documents_automation_acts_on_an_alert(up: Up, tmp_path: Path) -> None:
+    received: list[str] = []
+
+    class Webhook(QuietHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+    ((_, program),) = blocks("docs/running.md", "python")
+    ((_, automation),) = blocks("docs/running.md", "yaml")
+    command = next(
+        line for _, block in blocks("docs/running.md", "sh") for line in block.splitlines() if "auto" in line
+    )
+    raises = """
+from prefect import flow
+from flows.alerts import alert
+
+@flow
+def raises():
+    alert("fill", "bought", run="abc")
+    alert("stale_data", "BTC/USD: no candle has closed", run="abc")
+
+raises()
+"""
+    with listening(Webhook) as url:
+        block = up.run("python", "-c", program.replace("https://hooks.example.org", url)).strip()
+        file = tmp_path / "alerts.yaml"
+        file.write_text(automation.replace("00000000-0000-0000-0000-000000000000", block))
+        up.run(*command.split(), cwd=tmp_path)
+        up.run("python", "-c", raises, PYTHONPATH=str(CHECKOUT))
+        assert json.loads(wait_for(lambda: received)[0]) == {"text": "BTC/USD: no candle has closed"}
+        assert len(received) == 1
+        for each in up.ask("POST", "/automations/filter"):
+            up.ask("DELETE", f"/automations/{each['id']}")
+
+
+def test_killed_and_started_again_it_goes_on_with_the_same_accounts(up: Up) -> None:
+    sessions = "select run_id, symbol from runs where kind = 'paper' order by symbol"
+    before, decided = up.sql(sessions), up.sql("select count(*) as n from decisions")[0]["n"]
+    for process in [*up.family(), psutil.Process(up.process.pid)]:
+        process.kill()
+    up.process.wait()
+    up.start()
+    alive = time.time()
+    assert wait_for(lambda: [run for run in up.live_runs("COMPLETED") if began(run) > alive], 60)
+    assert up.sql(sessions) == before
+    assert up.sql("select count(*) as n from decisions")[0]["n"] > decided
+    assert up.live_runs("RUNNING") == []
+
+
+def began(run: dict[str, Any]) -> float:
+    return datetime.fromisoformat(run["start_time"]).timestamp()
+
+
 def test_ctrl_c_ends_all_that_it_started_and_nothing_else(up: Up) -> None:
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    family = psutil.Process(up.process.pid).children(recursive=True)
-    assert len(family) >= 3
+    family = up.family()
+    assert len(family) >= 4
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(60) == 130
     _, alive = psutil.wait_procs(family, timeout=10)

@@ -3,69 +3,23 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tasks.backtest import Simulation, simulate
 from tests.reference.simulator import Bar, Simulator
+from tests.unit.random_markets import candles_of, limit_sets, markets, rule_sets, times
 
 NAN = math.nan
-START = pd.Timestamp("2024-01-01", tz="UTC")
-
-# Quarters and round percentages, so that prices often touch stops and amounts often are whole steps exactly.
-moves = st.integers(-12, 12).map(lambda quarters: quarters / 4)
-tails = st.sampled_from([0.0, 0.0, 0.25, 1.0, 2.5, 6.0])
-targets = st.sampled_from([NAN, NAN, 0.0, 1.0, 1.0, -1.0, 0.5, -0.5, 0.75, -0.25, 0.01])
 
 
-@st.composite
-def markets(draw: st.DrawFn) -> tuple[list[Bar], list[float]]:
-    size = draw(st.integers(1, 40))
-    scale = draw(st.sampled_from([1.0, 1.0, 1e-6, 64.0]))
-    wild = draw(st.sampled_from([1, 1, 8]))
-    bars, close = [], draw(st.integers(20, 200)) / 2
-    for _ in range(size):
-        open_ = max(close + draw(moves) * wild / 2, 0.25)
-        close = max(open_ + draw(moves) * wild, 0.25)
-        high = max(open_, close) + draw(tails)
-        low = max(min(open_, close) - draw(tails), 0.125)
-        bars.append(Bar(open_ * scale, high * scale, low * scale, close * scale))
-    return bars, draw(st.lists(targets, min_size=size, max_size=size))
-
-
-@st.composite
-def rule_sets(draw: st.DrawFn) -> dict[str, Any]:
-    sized = draw(
-        st.sampled_from(
-            [{}, {}, {"fraction": 0.5}, {"fraction": 0.99}, {"amount": 3.0}, {"amount": 10.0}, {"amount": 0.7}]
-        )
-    )
-    return {
-        "cash": draw(st.sampled_from([1000.0, 100_000.0, 777.77])),
-        "fee": draw(st.sampled_from([0.0, 0.001, 0.004, 0.05])),
-        "slippage": draw(st.sampled_from([0.0, 0.0005, 0.01])),
-        "stop_loss": draw(st.sampled_from([None, 0.01, 0.05, 0.25])),
-        "take_profit": draw(st.sampled_from([None, 0.01, 0.05, 0.5])),
-        "trailing_stop": draw(st.sampled_from([None, 0.02, 0.05, 0.1])),
-        "amount_step": draw(st.sampled_from([None, None, 0.001, 0.1, 0.25, 1.0, 5.0])),
-        "min_amount": draw(st.sampled_from([None, None, 0.1, 2.0])),
-        "min_cost": draw(st.sampled_from([None, None, 10.0, 500.0])),
-        **sized,
-    }
-
-
-def candles_of(bars: list[Bar]) -> pd.DataFrame:
-    index = pd.date_range(START, periods=len(bars), freq="h", unit="us", name="ts")
-    return pd.DataFrame([vars(bar) for bar in bars], index=index, dtype=float)
-
-
-def positions(instants: pd.Series) -> list[int | None]:
-    return [None if pd.isna(ts) else round((ts - START) / pd.Timedelta("1h")) for ts in instants]
+def positions(instants: pd.Series, index: pd.Index) -> list[int | None]:
+    return [None if pd.isna(ts) else index.get_loc(ts) for ts in instants]
 
 
 def near(value: Any) -> Any:
@@ -73,8 +27,8 @@ def near(value: Any) -> Any:
 
 
 def assert_same(fast: Simulation, slow: Simulator) -> None:
-    fills = fast.fills
-    assert positions(fills.ts) == [fill.bar for fill in slow.fills]
+    fills, index = fast.fills, pd.Index(fast.equity.ts)
+    assert positions(fills.ts, index) == [fill.bar for fill in slow.fills]
     for name in ("side", "reason"):
         assert list(fills[name]) == [getattr(fill, name) for fill in slow.fills]
     assert list(fills.trade_id) == [fill.trade for fill in slow.fills]
@@ -83,8 +37,8 @@ def assert_same(fast: Simulation, slow: Simulator) -> None:
 
     orders = fast.orders
     assert list(orders.event) == [order.event for order in slow.orders]
-    assert positions(orders.ts) == [order.bar for order in slow.orders]
-    assert positions(orders.decision_ts) == [order.decision for order in slow.orders]
+    assert positions(orders.ts, index) == [order.bar for order in slow.orders]
+    assert positions(orders.decision_ts, index) == [order.decision for order in slow.orders]
     for name in ("side", "type"):
         ours = [value for value, order in zip(orders[name], slow.orders, strict=True) if order.amount > 0]
         assert ours == [getattr(order, name) for order in slow.orders if order.amount > 0]
@@ -95,8 +49,8 @@ def assert_same(fast: Simulation, slow: Simulator) -> None:
 
     trades = fast.trades
     assert list(trades.side) == [trade.side for trade in slow.trades]
-    assert positions(trades.entry_ts) == [trade.entry_bar for trade in slow.trades]
-    assert positions(trades.exit_ts) == [trade.exit_bar for trade in slow.trades]
+    assert positions(trades.entry_ts, index) == [trade.entry_bar for trade in slow.trades]
+    assert positions(trades.exit_ts, index) == [trade.exit_bar for trade in slow.trades]
     assert [None if pd.isna(r) else r for r in trades.exit_reason] == [trade.exit_reason for trade in slow.trades]
     for name in ("amount", "entry_price", "exit_price", "fees"):
         assert list(trades[name]) == near([getattr(trade, name) for trade in slow.trades])
@@ -119,6 +73,19 @@ def test_engine_and_reference_make_the_same_trades(
 ) -> None:
     bars, target = market
     assert_same(simulate(candles_of(bars), target, **rules), Simulator(bars, target, **rules).run())
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(markets(), rule_sets(), limit_sets(), times())
+def test_engine_and_reference_keep_the_same_limits(
+    market: tuple[list[Bar], list[float]], rules: dict[str, Any], limits: dict[str, Any], hours: list[int]
+) -> None:
+    bars, target = market
+    candles = candles_of(bars, hours)
+    opens_at: list[datetime] = list(candles.index.to_pydatetime())
+    timeframe = timedelta(hours=hours[0])
+    slow = Simulator(bars, target, **rules, **limits, opens_at=opens_at, timeframe=timeframe)
+    assert_same(simulate(candles, target, **rules, **limits, timeframe=timeframe), slow.run())
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -18,6 +18,13 @@ import pytest
 from data.tables import TABLES
 from tasks.backtest import Simulation, execute_backtest, simulate
 
+OF_SESSIONS = {
+    "run_id",  # the flow's to add
+    *("leg", "attempt", "client_id", "exchange_id", "deadline"),
+    *("amount_exact", "price_exact", "filled_exact", "fee_exact"),
+}
+"""Columns that a simulation does not fill."""
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -62,7 +69,7 @@ def result() -> Simulation:
 @pytest.mark.parametrize("name", ["fills", "trades", "equity", "orders"])
 def test_columns_and_types_are_those_of_the_lake(result: Simulation, name: str) -> None:
     frame = getattr(result, name)
-    columns = [column for column in TABLES[name].columns if column.name != "run_id"]
+    columns = [column for column in TABLES[name].columns if column.name not in OF_SESSIONS]
     assert len(frame) > 0
     assert list(frame.columns) == [column.name for column in columns]
     for column in columns:
@@ -242,7 +249,8 @@ def test_importing_the_stage_does_not_import_numba() -> None:
 
 SIMULATE = """
 import numpy as np, pandas as pd
-from tasks.backtest import kernel, simulate
+from tasks.backtest import simulate
+from tasks.engine import kernel
 index = pd.date_range("2024-01-01", periods=9, freq="h", tz="UTC", unit="us")
 candles = pd.DataFrame(1.0, index=index, columns=["open", "high", "low", "close"])
 trades = simulate(candles, np.ones(9)).trades
@@ -261,7 +269,7 @@ def test_compiled_code_is_kept_for_the_next_process(tmp_path: Path) -> None:
     checkout = checkout_at(tmp_path / "checkout")
     kept = str(tmp_path / "kept")
     assert python(SIMULATE, checkout, NUMBA_CACHE_DIR=kept).splitlines() == [
-        str(checkout / "tasks/backtest/kernel.py"),
+        str(checkout / "tasks/engine/kernel.py"),
         "1 0",
     ]
     assert python(SIMULATE, checkout, NUMBA_CACHE_DIR=kept).splitlines()[1] == "1 1"
@@ -270,7 +278,7 @@ def test_compiled_code_is_kept_for_the_next_process(tmp_path: Path) -> None:
 def test_without_a_folder_to_keep_compiled_code_in_it_is_compiled_anew(tmp_path: Path) -> None:
     checkout = checkout_at(tmp_path / "checkout")
     # A file where the cache's folder should be: nobody, not even root, can write below it.
-    (checkout / "tasks/backtest/__pycache__").touch()
+    (checkout / "tasks/engine/__pycache__").touch()
     home = tmp_path / "home"
     home.touch()
     nowhere = {"HOME": str(home), "XDG_CACHE_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": ""}

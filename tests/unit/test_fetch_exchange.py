@@ -20,6 +20,7 @@ from tasks.exchange import ask, client
 from tasks.fetch.collect import Collected, collect
 from tasks.fetch.exchange import ExchangeSource
 from tasks.fetch.missing import Range
+from tasks.fetch.shelf import Shelf
 from tasks.fetch.source import Batch, Series
 from tasks.fetch.store import store
 from tests.servers.public_exchange import HOUR, KRAKEN_WINDOW, PublicExchange, candle, serve
@@ -404,7 +405,7 @@ def test_a_window_that_a_file_filled_is_told_no_more(lake: Lake, serving: Serve)
         rows = [[float(text) for text in candle(ts)] for ts in times]
         index = pd.DatetimeIndex(pd.to_datetime(list(times), unit="s", utc=True), name="ts").as_unit("us")
         archive = pd.DataFrame(rows, columns=PRICES, index=index).assign(trades=9.0)
-        store(lake, Series("kraken", SYMBOL, "1h"), Batch(archive), Range(None, None), "24/7")
+        store(Shelf(lake, Series("kraken", SYMBOL, "1h")), Batch(archive), Range(None, None), "24/7")
         assert facts(lake, "kind") == []
         assert fetch(lake, "kraken", 800, again=True).facts == ()
         exchange.asked.clear()

@@ -77,7 +77,7 @@ def test_two_manifests_share_a_text_only_if_they_are_one(one: dict[str, Any], ot
 
 def checkout(folder: Path) -> Path:
     """A tree like ours, with the places that decide a result."""
-    for place in ("data/candles.py", "tasks/signal/a.py", "tasks/backtest/deep/b.py", "tasks/evaluate/c.py"):
+    for place in ("data/candles.py", "tasks/signal/a.py", "tasks/engine/deep/b.py", "tasks/evaluate/c.py"):
         file = folder / place
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("x = 1\n")

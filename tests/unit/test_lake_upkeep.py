@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from data.candles import read_candles
 from data.errors import LakeError
 from data.runs import record_run
 from data.tables import TABLES
-from data.upkeep import Upkeep, settle
+from data.upkeep import Upkeep, compact, settle
 from data.views import connect
 from data.writer import Claim, Lake
 from tests.unit.lake_rows import SIZES, a_run, candles, content, data_files, metrics, of_a_run
@@ -252,3 +253,59 @@ def test_many_small_appends_read_faster_once_settled(lake: Lake, appends: int) -
     settle(lake, keep=AT_ONCE)
     after = processor_seconds(lake, appends)
     assert after < 0.7 * before, f"{before:.3f} s before, {after:.3f} s after"
+
+
+def files(lake: Lake, table: str) -> int:
+    delta = lake.table(table)
+    return 0 if delta is None else len(delta.file_uris())
+
+
+def test_a_partition_of_many_files_is_put_together_and_the_others_are_left_alone(lake: Lake) -> None:
+    for k in range(6):
+        lake.append("candles", candles(2, symbol="x'y=z", start=pd.Timestamp(2024, 1, 1 + k, tz="UTC")))
+    lake.append("candles", candles(2))
+    before = read_candles(lake, "kraken", "x'y=z", "1h")
+    assert not compact(lake, "candles", above=6)
+    assert compact(lake, "candles", above=5)
+    assert files(lake, "candles") == 2
+    assert len(data_files(lake, "candles")) == 8  # whoever still reads the version of before has its files
+    pd.testing.assert_frame_equal(read_candles(lake, "kraken", "x'y=z", "1h"), before)
+
+
+def test_a_table_without_partitions_is_put_together_once(lake: Lake) -> None:
+    for k in range(5):
+        lake.append("metrics", metrics(f"r{k}"), Claim(f"r{k}", 1))
+    assert compact(lake, "metrics", above=4)
+    assert (files(lake, "metrics"), stored(lake, "metrics"), lake.claimed("metrics", "r3")) == (1, 5, 1)
+    assert not compact(lake, "metrics", above=4)
+
+
+def test_nothing_is_done_to_a_table_that_does_not_exist(lake: Lake) -> None:
+    assert not compact(lake, "candles")
+    assert not lake.root.exists()
+
+
+def test_writers_lose_nothing_while_files_are_put_together(lake: Lake) -> None:
+    def write() -> None:
+        for k in range(15):
+            lake.append("metrics", metrics(f"r{k}"), Claim(f"r{k}", 1))
+            lake.upsert("metrics", metrics(f"r{k // 2}", value=2.0))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        compact(lake, "metrics", above=2)
+    writer.join()
+    table = lake.table("metrics")
+    assert table is not None
+    values = table.to_pandas().set_index("run_id")["value"].to_dict()
+    assert values == {f"r{k}": 2.0 if k < 8 else 1.0 for k in range(15)}
+
+
+def test_what_cannot_be_put_together_is_said_and_nothing_is_lost(lake: Lake) -> None:
+    for k in range(4):
+        lake.append("metrics", metrics(f"r{k}"))
+    data_files(lake, "metrics")[0].unlink()
+    with pytest.raises(LakeError, match="compaction of table metrics stopped, nothing lost"):
+        compact(lake, "metrics", above=3)
+    assert files(lake, "metrics") == 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import islice
 from typing import NamedTuple
@@ -21,6 +21,10 @@ class Level(NamedTuple):
     price: Decimal
     amount: Decimal
     """Base currency."""
+
+
+Depth = Callable[[MarketRules, Decimal, Candle | None, Side], Iterator[Level]]
+"""What a taker of a side meets, best price first, from the last price and the last closed candle: as `offers`."""
 
 
 class Book(NamedTuple):

@@ -7,12 +7,12 @@ rounded but amounts, down to the market's step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Self
 
 from tasks.exchange.matching.alarms import SWITCH, Alarms
-from tasks.exchange.matching.book import LEVELS, Book, Level
+from tasks.exchange.matching.book import LEVELS, Book, Depth, Level, offers
 from tasks.exchange.matching.candles import Candle, Tick
 from tasks.exchange.matching.exact import exact
 from tasks.exchange.matching.history import History
@@ -34,9 +34,17 @@ from tasks.exchange.units import SECOND
 
 __all__ = ["InvariantBroken", "MatchingEngine", "Refusal", "RefusedOrder"]
 
+Charge = Callable[[Decimal, Decimal, Decimal], Decimal]
+"""The fee (quote currency) of a fill, from its rate, price and amount."""
+
 _WHOLE = Decimal(1)
 _LONGEST_SWITCH = 86_400
 """Seconds, Kraken's."""
+
+
+def charge_exactly(rate: Decimal, price: Decimal, amount: Decimal) -> Decimal:
+    """Return the fee of a fill."""
+    return price * amount * rate
 
 
 class MatchingEngine:
@@ -50,12 +58,18 @@ class MatchingEngine:
         share: Decimal = Decimal("0.1"),
         max_open: int = 80,
         seed: int = 0,
+        depth: Depth = offers,
+        charge: Charge = charge_exactly,
     ) -> None:
-        """Begin with these balances; `share` of a print fills own orders, `max_open` may be open in one market."""
+        """Begin with these balances; `share` of a print fills own orders, `max_open` may be open in one market.
+
+        `depth` tells what a taker meets and `charge` what a fill costs; neither is part of a snapshot.
+        """
         self.share, self.max_open, self.seed = share, max_open, seed
+        self._charge = charge
         self.now = 0
         """0 until the first `advance`."""
-        self._pits = {each.symbol: Pit(each) for each in rules}
+        self._pits = {each.symbol: Pit(each, depth) for each in rules}
         self._ledger = Ledger()
         self._history = History(seed)
         self._standing: dict[str, Standing] = {}
@@ -344,7 +358,8 @@ class MatchingEngine:
         return order
 
     def _fill(self, pit: Pit, standing: Standing, level: Level, rate: Decimal, *, maker: bool) -> None:
-        fill = self._history.fill(standing.order, level, self.now, rate=min(rate, standing.rate), maker=maker)
+        fee = self._charge(min(rate, standing.rate), *level)
+        fill = self._history.fill(standing.order, level, self.now, fee=fee, maker=maker)
         self._ledger.settle(fill, pit.rules.base)
 
     @exact

@@ -27,12 +27,11 @@ class History:
         order.id = make_id("O", len(self.orders) + 1, self.seed)
         self.orders[order.id] = self.changed[order.id] = order
 
-    def fill(self, order: Order, level: Level, time: int, *, rate: Decimal, maker: bool) -> Fill:
-        """Write down a trade of an order, with the fee at this rate."""
+    def fill(self, order: Order, level: Level, time: int, *, fee: Decimal, maker: bool) -> Fill:
+        """Write down a trade of an order, with its fee."""
         (price, amount), request = level, order.request
         id_ = make_id("T", len(self.fills) + 1, self.seed)
         cost = price * amount
-        fee = cost * rate
         fill = Fill(
             id_, order.id, request.symbol, request.side, time, price, amount, cost, fee, order.fee_currency, maker
         )

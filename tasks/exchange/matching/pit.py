@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
-from tasks.exchange.matching.book import Level, offers
+from tasks.exchange.matching.book import Depth, Level
 from tasks.exchange.matching.candles import Candle
 from tasks.exchange.orders import Order, OrderRequest, Side
 from tasks.exchange.rules import MarketRules
@@ -85,8 +85,9 @@ class Plan(NamedTuple):
 class Pit:
     """One market: rules, price, depth, own orders."""
 
-    def __init__(self, rules: MarketRules) -> None:
+    def __init__(self, rules: MarketRules, depth: Depth) -> None:
         self.rules = rules
+        self._depth = depth
         self.last = Decimal(0)
         """0 until the market has a price."""
         self.candle: Candle | None = None
@@ -157,13 +158,13 @@ class Pit:
         return list(islice(self.offers(taker), levels))
 
     def offers(self, taker: Side) -> Iterator[Level]:
-        """Yield what a taker of this side meets: the derived depth without what was taken since the last print.
+        """Yield what a taker of this side meets: the depth without what was taken since the last print.
 
         After a jump a resting order can lie beyond the new price until prints fill it. What the depth offers at its
         price or better is spoken for: no later order may have it first.
         """
         first, taken = self._resting(taker).first, self.taken[taker]
-        for price, amount in offers(self.rules, self.last, self.candle, taker) if self.last else ():
+        for price, amount in self._depth(self.rules, self.last, self.candle, taker) if self.last else ():
             if first is not None and not _is_better(taker, first, price):
                 continue
             left = amount - taken.get(price, 0)

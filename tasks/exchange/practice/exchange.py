@@ -11,6 +11,7 @@ from tasks.exchange.matching.candles import Tick
 from tasks.exchange.matching.engine import MatchingEngine
 from tasks.exchange.practice.clock import Clock
 from tasks.exchange.practice.market.market import Market
+from tasks.exchange.practice.transfers import Transfer
 from tasks.exchange.units import MINUTE
 
 Listener = Callable[[str, Tick], None]
@@ -33,6 +34,8 @@ class PracticeExchange:
         self.status: Status = "online"
         self.fill_limit: Decimal | None = None
         """A fault for the next order: it fills at most this fraction of itself, and the rest is cancelled."""
+        self.transfers: list[Transfer] = []
+        """What came from outside since the account was opened, the earliest first."""
         self.synced = engine.now or clock.now()
         """Nanoseconds since 1970 UTC up to which the engine has seen the markets."""
         self._next_print = self.synced
@@ -64,6 +67,11 @@ class PracticeExchange:
         """Go on as another exchange, with the listeners of before: for those who hold this one, as open streams do."""
         listeners = self.listeners
         vars(self).update(vars(other), listeners=listeners)
+
+    def deposit(self, currency: str, amount: Decimal, *, silent: bool = False) -> None:
+        """Add money from outside, or take away a negative amount; with `silent`, a fault, the ledger does not tell."""
+        self.engine.deposit(currency, amount)
+        self.transfers.append(Transfer(self.synced, currency, amount, silent))
 
     def take_fill_limit(self) -> Decimal | None:
         """Return the fault for this order, which is thereby used up."""

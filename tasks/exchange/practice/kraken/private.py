@@ -12,6 +12,7 @@ from tasks.exchange.practice.exchange import PracticeExchange
 from tasks.exchange.practice.keys import Permission
 from tasks.exchange.practice.kraken.arguments import Arguments, find_pair, read_order
 from tasks.exchange.practice.kraken.history import History
+from tasks.exchange.practice.kraken.ledgers import Ledgers
 from tasks.exchange.practice.kraken.limits import Limits
 from tasks.exchange.practice.kraken.names import Names, Pair, asset, plain
 from tasks.exchange.practice.kraken.words import (
@@ -58,6 +59,7 @@ class PrivateEndpoints:
             "ClosedOrders": Endpoint(history.closed_orders, "query"),
             "TradesHistory": Endpoint(history.trades, "query", 2),
             "QueryTrades": Endpoint(history.query_trades, "query"),
+            "Ledgers": Endpoint(Ledgers(exchange, names).page, "query", 2),
             "GetWebSocketsToken": Endpoint(self._token, "query"),
             "AddOrder": Endpoint(self._add, "trade", 0),
             "CancelOrder": Endpoint(self._cancel, "cancel", 0),

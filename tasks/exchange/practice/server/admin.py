@@ -6,7 +6,7 @@ POST   /clock                                         {"speed": 60 | "max", "pau
 GET    /journal?limit=100&endpoint=AddOrder&client_id=x
 GET    /journal/orders?client_id=x                    how many orders did this client id make?
 GET    /state      GET /check                         dump; whether the books add up
-POST   /deposit                                       {"currency": "USD", "amount": "-10.5"}
+POST   /deposit                                       {"currency": "USD", "amount": "-10.5", "silent": true}
 POST   /keys                                          {"key": "PRACTICE-1", "permissions": ["query"]}
 POST   /restart                                       {"drop_connections": true}
 """
@@ -68,6 +68,8 @@ class DepositWanted(Wanted):
 
     currency: str = Field(pattern="^[A-Z0-9]{1,20}$")
     amount: Decimal = Field(allow_inf_nan=False, max_digits=40)
+    silent: bool = False
+    """A fault: the balance moves, and the account's ledger does not tell of it."""
 
 
 class KeyWanted(Wanted):
@@ -187,9 +189,10 @@ class Admin:
 
     def deposit(self, wanted: DepositWanted) -> dict[str, Any]:
         """Add money or take it away."""
-        engine = self._venue.exchange.engine
-        self._venue.change(lambda: engine.deposit(wanted.currency, wanted.amount))
-        return {"currency": wanted.currency, "total": engine.balances()[wanted.currency].total}
+        exchange = self._venue.exchange
+        exchange.sync()
+        self._venue.change(lambda: exchange.deposit(wanted.currency, wanted.amount, silent=wanted.silent))
+        return {"currency": wanted.currency, "total": exchange.engine.balances()[wanted.currency].total}
 
     def keys(self, wanted: KeyWanted) -> dict[str, Any]:
         """Set what a key may do."""

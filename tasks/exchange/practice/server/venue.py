@@ -24,6 +24,7 @@ from tasks.exchange.practice.server.journal import Entry
 from tasks.exchange.practice.server.mischief import Answer, altered, circumstances, intercepted
 from tasks.exchange.practice.server.plan import Plan
 from tasks.exchange.practice.server.state import Saved, Store
+from tasks.exchange.practice.transfers import as_json, from_json
 from tasks.exchange.practice.wire import Reply, Request
 from tasks.exchange.rules import MarketRules
 from tasks.exchange.units import MINUTE, SECOND
@@ -201,6 +202,7 @@ class Venue:
             "clock": self.exchange.clock.snapshot(),
             "keys": self.keys.snapshot(),
             "kraken": self._kraken.snapshot(),
+            "transfers": as_json(self.exchange.transfers),
             "fastest": self.fastest,
         }
         self.store.save(parts, changed)
@@ -229,6 +231,8 @@ class Venue:
             engine = self._restored([market.rules for market in markets], saved)
             self._skip(engine, clock.now() - LONGEST_ABSENCE)
         exchange = PracticeExchange(markets, engine, clock)
+        if saved is not None:
+            exchange.transfers = from_json(saved.parts.get("transfers", []))
         if before is None:
             exchange.listeners.append(self._forget)
             self.exchange = exchange

@@ -14,19 +14,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.backtest.codes import EVENTS, FILLED, KINDS, LEGS, REASONS
-from tasks.backtest.inputs import Bars, Floats, Ints
-from tasks.backtest.rules import Rules
-
-Log = npt.NDArray[np.void]
-"""Rows as in `codes.ORDER` or `codes.TRADE`."""
+from tasks.engine.codes import EVENTS, FILLED, KINDS, LEGS, REASONS, Log
+from tasks.engine.inputs import Bars, Floats, Ints
+from tasks.engine.rules import Limits, Rules
 
 SIDES = ("sell", "buy")
 DIRECTIONS = ("short", "long")
 STR = pd.StringDtype(na_value=np.nan)
 
 
-def reasons(rules: Rules) -> tuple[str, ...]:
+def reasons(rules: Rules, limits: Limits) -> tuple[str, ...]:
     """Return the words for each reason, those of a refused order with the limit that it missed."""
     steps = f" in steps of {rules.amount_step:g}" if rules.amount_step else ""
     return (
@@ -36,6 +33,13 @@ def reasons(rules: Rules) -> tuple[str, ...]:
         f"the amount is below the market's minimum of {rules.min_amount:g}",
         f"the cost is below the market's minimum of {rules.min_cost:g}",
         "the cash does not cover the cost and the fee",
+        f"the drawdown has reached {100 * limits.max_drawdown:g} %",
+        f"the day's loss has reached {100 * limits.daily_loss:g} %",
+        f"a stop was hit in one of the {limits.cooldown:g} candles before",
+        f"the signal is older than {limits.max_signal_age:g} seconds",
+        f"the price is more than {100 * limits.max_deviation:g} % off the close that was decided on",
+        f"{limits.max_orders_a_day:g} orders were placed on this day",
+        "the limits of order and position leave nothing to add",
     )
 
 
@@ -48,7 +52,9 @@ def order_ids(orders: Log, index: pd.DatetimeIndex) -> pa.Array:
     return pc.binary_join_element_wise(decided, _words(orders["side"] > 0, SIDES), _words(orders["leg"], LEGS), "-")
 
 
-def order_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, rules: Rules, symbol: str) -> pd.DataFrame:
+def order_frame(
+    orders: Log, ids: pa.Array, index: pd.DatetimeIndex, rules: Rules, limits: Limits, symbol: str
+) -> pd.DataFrame:
     """One row an order: filled, rejected, or still an intent after the last candle."""
     return _frame(
         symbol=pa.repeat(symbol, len(orders)),
@@ -60,7 +66,7 @@ def order_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, rules: Rule
         type=_words(orders["kind"], KINDS),
         amount=orders["amount"],
         price=orders["trigger"],
-        reason=_words(orders["reason"], reasons(rules)),
+        reason=_words(orders["reason"], reasons(rules, limits)),
     )
 
 
@@ -84,13 +90,14 @@ def fill_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, symbol: str)
     )
 
 
-def trade_frame(trades: Log, orders: Log, ids: pa.Array, bars: Bars, gaps: Ints, symbol: str) -> pd.DataFrame:
-    """One row a round trip, the last perhaps open."""
+def trade_frame(
+    trades: Log, orders: Log, ids: pa.Array, opened: pd.DatetimeIndex, last: int, gaps: Ints, symbol: str
+) -> pd.DataFrame:
+    """One row a round trip, the last perhaps open. `opened` are the opening instants of the orders' candles."""
     side, entry, leave = trades["side"], trades["entry_order"], trades["exit_order"]
     is_open = leave < 0
     entry_bar = orders["bar"][entry]
-    exit_bar = np.where(is_open, -1, orders["bar"][leave]) if len(trades) else entry_bar
-    last_bar = np.where(is_open, len(bars.ts) - 1, exit_bar)
+    last_bar = np.where(is_open, np.maximum(last, entry_bar), orders["bar"][leave]) if len(trades) else entry_bar
     absent = np.searchsorted(gaps, last_bar) - np.searchsorted(gaps, orders["decision"][entry])
     entry_holding = trades["amount"] * trades["entry_price"]
     exit_holding = trades["amount"] * trades["exit_price"]
@@ -101,8 +108,8 @@ def trade_frame(trades: Log, orders: Log, ids: pa.Array, bars: Bars, gaps: Ints,
         "trade_id": np.arange(1, len(trades) + 1),
         "side": _words(side > 0, DIRECTIONS),
         "status": _words(is_open, ("closed", "open")),
-        "entry_ts": bars.ts.take(entry_bar),
-        "exit_ts": bars.ts.take(exit_bar).where(~is_open),
+        "entry_ts": opened.take(entry),
+        "exit_ts": opened.take(leave).where(~is_open),
         "amount": trades["amount"],
         "entry_price": trades["entry_price"],
         "exit_price": trades["exit_price"],

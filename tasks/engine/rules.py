@@ -1,4 +1,4 @@
-"""What a simulation is told beside the candles and the target: costs, sizing, stops and the market's rules."""
+"""What an account trades by beside candles and target: costs, sizing, stops, the market's rules, and limits of risk."""
 
 from __future__ import annotations
 
@@ -27,6 +27,29 @@ class Rules(NamedTuple):
     """Amounts are multiples of it; 0: any amount. In base currency, as the next; the third in quote currency."""
     min_amount: float
     min_cost: float
+
+
+class Limits(NamedTuple):
+    """What trading may not go beyond: numbers only, as in `Rules`. The infinite one is void, and so is 0 below."""
+
+    max_position: float
+    """Quote currency that an entry may bring the position to."""
+    max_order: float
+    """Quote currency that an order to enter may cost, without its fee."""
+    max_orders_a_day: float
+    """Orders in a UTC day after which nothing is entered until the next."""
+    daily_loss: float
+    """Fraction of the equity at the last close of the UTC day before: lost, all is sold, nothing entered that day."""
+    max_drawdown: float
+    """Drawdown, as a fraction above 0, at which all is sold, for good."""
+    cooldown: float
+    """Candles after the one of a stop in which nothing is entered; 0: none."""
+    max_deviation: float
+    """Fraction that the price may be off the close that was decided on, for an entry."""
+    max_signal_age: float
+    """Seconds after its candle's close until which a signal to enter is acted on."""
+    long_only: float
+    """1: a target below 0 is taken as 0; 0: not so."""
 
 
 def make_rules(
@@ -59,9 +82,42 @@ def make_rules(
     )
 
 
+def make_limits(
+    *,
+    max_position: float | None = None,
+    max_order: float | None = None,
+    max_orders_a_day: int | None = None,
+    daily_loss: float | None = None,
+    max_drawdown: float | None = None,
+    cooldown: int = 0,
+    max_deviation: float | None = None,
+    max_signal_age: float | None = None,
+    long_only: bool = False,
+) -> Limits:
+    """Check each number and put the void value where one is absent. Raises BadInput naming the first bad one."""
+    return Limits(
+        max_position=_within("max_position", max_position, absent=math.inf),
+        max_order=_within("max_order", max_order, absent=math.inf),
+        max_orders_a_day=_whole("max_orders_a_day", max_orders_a_day, 1.0, absent=math.inf),
+        daily_loss=_within("daily_loss", daily_loss, 0.0, 1.0, absent=math.inf),
+        max_drawdown=_within("max_drawdown", max_drawdown, 0.0, 1.0, absent=math.inf),
+        cooldown=_whole("cooldown", cooldown, 0.0),
+        max_deviation=_within("max_deviation", max_deviation, 0.0, 1.0, absent=math.inf),
+        max_signal_age=_within("max_signal_age", max_signal_age, absent=math.inf),
+        long_only=float(long_only),
+    )
+
+
 def check_cash(cash: float) -> float:
     """Return the money at the start. Raises BadInput unless it is above 0."""
     return _within("cash", cash)
+
+
+def _whole(name: str, value: float | None, low: float, *, absent: float = math.nan) -> float:
+    number = _within(name, value, low, low_included=True, absent=absent)
+    if math.isfinite(number) and not number.is_integer():
+        raise BadInput(f"{name} must be a whole number, not {number:g}")
+    return number
 
 
 def _within(
@@ -88,3 +144,6 @@ def _within(
     if math.isfinite(high):
         wanted += f" and {'at most' if high_included else 'below'} {high:g}"
     raise BadInput(f"{name} must be {wanted}, not {number:g}")
+
+
+NO_LIMITS = make_limits()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -77,9 +78,27 @@ def find_gaps(index: pd.DatetimeIndex, gap_after: npt.ArrayLike | None) -> Ints:
     return np.unique(gaps).astype(np.int64)
 
 
+def find_length(index: pd.DatetimeIndex, timeframe: timedelta | None) -> int:
+    """Return the length of a candle in microseconds; without a timeframe the usual step between two."""
+    if timeframe is None:
+        steps = np.diff(index.asi8)
+        # To look for the median takes longer than to simulate.
+        return 0 if steps.size == 0 else int(steps[0] if steps.min() == steps.max() else np.median(steps))
+    if timeframe <= timedelta(0):
+        raise BadInput(f"timeframe must be above 0, not {timeframe}")
+    return timeframe // timedelta(microseconds=1)
+
+
+def read_instants(index: pd.DatetimeIndex) -> Ints:
+    """Return the instants of an index in microseconds, as compiled code takes them: read-only."""
+    instants = np.ascontiguousarray(index.asi8).view()
+    instants.flags.writeable = False
+    return instants
+
+
 def check_prices(bars: Bars) -> None:
     """Refuse prices that cannot be: not above 0, not finite, or outside their own bar's low and high."""
-    from tasks.backtest.kernel import first_bad_bar
+    from tasks.engine.kernel import first_bad_bar
 
     bar = first_bad_bar(bars.opens, bars.highs, bars.lows, bars.closes)
     if bar >= 0:

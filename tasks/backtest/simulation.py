@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks.backtest import codes, frames, inputs
-from tasks.backtest.rules import Rules, check_cash, make_rules
+from tasks.engine import codes, frames, inputs
+from tasks.engine.codes import with_room
+from tasks.engine.rules import Limits, Rules, check_cash, make_limits, make_rules
 
 if TYPE_CHECKING:
-    from tasks.backtest.inputs import Bars, Floats
+    from tasks.engine.codes import Log
+    from tasks.engine.inputs import Bars, Floats
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,16 @@ def simulate(
     amount_step: float | None = None,
     min_amount: float | None = None,
     min_cost: float | None = None,
+    max_position: float | None = None,
+    max_order: float | None = None,
+    max_orders_a_day: int | None = None,
+    daily_loss: float | None = None,
+    max_drawdown: float | None = None,
+    cooldown: int = 0,
+    max_deviation: float | None = None,
+    max_signal_age: float | None = None,
+    long_only: bool = False,
+    timeframe: timedelta | None = None,
     gap_after: npt.ArrayLike | None = None,
     symbol: str = "",
 ) -> Simulation:
@@ -50,6 +63,7 @@ def simulate(
     `target` has one number a candle: the wanted position as a fraction of equity, -1 to 1; NaN: no signal. `cash` and
     `min_cost` are in quote currency, `amount`, `amount_step` and `min_amount` in base currency, the rest are fractions.
     `gap_after`: positions of candles after which others are absent; by default wherever a step is longer than usual.
+    `timeframe`: length of a candle, which tells when it closes; by default the usual step.
 
     **Decision.** At the close of candle t a target that is not NaN and differs from the last one acted on (0 at the
     start) becomes an order, executed at the open of t + 1. A decision of the last candle stays an order with the event
@@ -73,6 +87,16 @@ def simulate(
     slippage. Failing that, a bar that touches the take-profit is left at exactly that price: no slippage, nothing
     better when the open jumps over it, and the same fee as any other order. Where a bar touches both, the stop came
     first. After such an exit nothing is entered before the target changes to another value.
+
+    **Limits.** An order that makes the position larger is an entry; no limit holds back or cuts any other. An entry is
+    cut, in steps, so that the position is worth `max_position` and the order costs `max_order` at most, both in quote
+    currency at the price paid. It is refused where that leaves nothing; more than `max_signal_age` seconds after the
+    close that was decided on; at an open off that close by a larger fraction than `max_deviation`; in the `cooldown`
+    candles after the one of a stop; and once `max_orders_a_day` were filled in the UTC day. A close at which equity
+    has lost the fraction `daily_loss` since the last close of the UTC day before (the cash on the first) sells all at
+    the next open, and bars entries for what is left of that day; one at which it is `max_drawdown` below its highest
+    does so for good. Such a sale is an exit of the reasons `daily_loss` and `drawdown`, and a target given at that
+    close counts as acted on. `long_only` takes a target below 0 as 0.
 
     **Ruin.** A short can lose more than there is. When equity at a close is 0 or less, the position is closed at the
     next open (reason `ruin`) and nothing more is traded.
@@ -98,44 +122,46 @@ def simulate(
         min_amount=min_amount,
         min_cost=min_cost,
     )
+    limits = make_limits(
+        max_position=max_position,
+        max_order=max_order,
+        max_orders_a_day=max_orders_a_day,
+        daily_loss=daily_loss,
+        max_drawdown=max_drawdown,
+        cooldown=cooldown,
+        max_deviation=max_deviation,
+        max_signal_age=max_signal_age,
+        long_only=long_only,
+    )
     bars = inputs.read_bars(candles)
     goal = inputs.read_target(target, candles.index)
     gaps = inputs.find_gaps(bars.ts, gap_after)
     inputs.check_prices(bars)
-    orders, trades, curves = _run(bars, goal, start, rules)
+    orders, trades, curves = _run(bars, goal, start, rules, limits, inputs.find_length(bars.ts, timeframe))
     ids = frames.order_ids(orders, bars.ts)
+    opened = bars.ts.take(orders["bar"])
     return Simulation(
         fills=frames.fill_frame(orders, ids, bars.ts, symbol),
-        trades=frames.trade_frame(trades, orders, ids, bars, gaps, symbol),
+        trades=frames.trade_frame(trades, orders, ids, opened, len(bars.ts) - 1, gaps, symbol),
         equity=frames.equity_frame(bars, *curves),
-        orders=frames.order_frame(orders, ids, bars.ts, rules, symbol),
+        orders=frames.order_frame(orders, ids, bars.ts, rules, limits, symbol),
     )
 
 
-def _run(bars: Bars, goal: Floats, cash: float, rules: Rules) -> tuple[frames.Log, frames.Log, list[Floats]]:
+def _run(
+    bars: Bars, goal: Floats, cash: float, rules: Rules, limits: Limits, length: int
+) -> tuple[Log, Log, list[Floats]]:
     """Make the pass; return the logs of orders and trades, and cash, position, equity and drawdown by bar."""
-    from tasks.backtest import kernel
+    from tasks.engine import kernel
 
-    account = np.zeros(1, kernel.ACCOUNT)
-    account["cash"] = account["peak"] = cash
-    account["guarded"] = min(rules.stop_loss, rules.take_profit, rules.trailing_stop) < np.inf
-    length = goal.size
+    account = kernel.new_account(cash, rules, limits, length)
+    size = goal.size
     # A guess of how often is traded; memory that is not written to costs nothing.
-    orders, trades = np.empty(64 + length // 16, codes.ORDER), np.empty(64 + length // 32, codes.TRADE)
-    curves = [np.empty(length) for _ in range(4)]
-    while kernel.advance(account, orders, trades, *bars[1:], goal, rules, *curves) < length:
-        orders, trades = _with_room(orders, account["orders"][0]), _with_room(trades, account["trades"][0])
-    orders, trades = _with_room(orders, account["orders"][0]), _with_room(trades, account["trades"][0])
-    kernel.finish(account, orders, trades, bars.closes[-1], rules, length - 1)
+    orders, trades = np.empty(64 + size // 16, codes.ORDER), np.empty(64 + size // 32, codes.TRADE)
+    curves = [np.empty(size) for _ in range(4)]
+    ts = inputs.read_instants(bars.ts)
+    while kernel.advance(account, orders, trades, ts, *bars[1:], goal, rules, limits, *curves) < size:
+        orders, trades = with_room(orders, account["orders"][0]), with_room(trades, account["trades"][0])
+    orders, trades = with_room(orders, account["orders"][0]), with_room(trades, account["trades"][0])
+    kernel.finish(account, orders, trades, ts[-1], bars.closes[-1], rules, limits, size - 1)
     return orders[: account["orders"][0]], trades[: account["trades"][0]], curves
-
-
-def _with_room(log: frames.Log, used: int) -> frames.Log:
-    """Return the log with room for what one more bar can write, and as much again as it holds."""
-    from tasks.backtest.kernel import ORDERS_A_BAR
-
-    if used + ORDERS_A_BAR <= len(log):
-        return log
-    longer = np.empty(2 * len(log), log.dtype)
-    longer[:used] = log[:used]
-    return longer

@@ -1,0 +1,182 @@
+"""The live flow: at every closed candle fetch, signal, decide, trade and evaluate, into the tables of the backtest."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled
+
+from data.candles import fingerprint
+from data.errors import TryLater
+from data.timeframe import parse_timeframe
+from data.upkeep import compact
+from flows.live_report import publish_live
+from flows.outcome import Outcome, outcome, refuse_failures, tell
+from flows.parameters import LiveParameters
+from flows.report import flow_run_id
+from flows.session import Session, opened
+from flows.zombies import mend_zombies
+from tasks.evaluate import evaluate_metrics
+from tasks.fetch import fetch_live
+from tasks.fetch.live import LiveMarket
+from tasks.signal import generate_signals
+from tasks.stage import each, unrecorded
+from tasks.trade import execute_trade_strategy, resume
+from tasks.trade.desk import Desk, Seen
+from tasks.trade.protection import renew
+from tasks.trade.reconcile import reconcile
+
+LIVE_TIMEOUT = 600
+"""Seconds after which Prefect ends a run; what it leaves in doubt the next one resolves."""
+
+EVALUATE_EVERY = 30.0
+"""Seconds between two evaluations in a stream."""
+
+TIDY_EVERY = 50
+"""Steps of a stream between two looks at the number of files."""
+
+WRITTEN = ("candles", "signals", "orders", "fills", "decisions", "equity", "trades", "metrics")
+
+
+@flow(
+    name="live-trading",
+    flow_run_name="{parameters.strategy} on {parameters.exchange} {parameters.timeframe}, {parameters.mode}",
+    timeout_seconds=LIVE_TIMEOUT,
+)
+def live_trading(parameters: LiveParameters = LiveParameters()) -> list[Outcome] | State:  # noqa: B008 - it is frozen
+    """Do what the newest closed candle asks for, once, in every market of a session.
+
+    A run that finds nothing new does nothing; one that finds another at work is cancelled. Raises JarvisError when a
+    symbol failed, after the others are done.
+    """
+    try:
+        with opened(parameters) as session:
+            mend_zombies(flow_run_id())
+            outcomes = step(session)
+            tidy(session)
+    except TryLater as error:
+        if flow_run_id() is None or "is at it" not in str(error):
+            raise
+        return Cancelled(message=str(error))
+    publish_live(outcomes, parameters)
+    tell(outcomes)
+    refuse_failures(outcomes)
+    return outcomes
+
+
+def step(session: Session) -> list[Outcome]:
+    """Take every symbol from its ledger to its decision; one that fails stops no other."""
+    lake, market, timeframe = session.lake, session.market, session.parameters.timeframe
+    runs, failures = session.runs, dict[str, str]()
+    desks = each(resume, {symbol: (lake, run, session.brokers[symbol]) for symbol, run in runs.items()}, failures)
+    block_unexplained(session, desks)
+    wanted = {symbol: (market, lake, symbol, timeframe, desk.run.history_start) for symbol, desk in desks.items()}
+    candles = each(fetch_live, wanted, failures, due=newest_due(market.now(), timeframe))
+    signals = each(generate_signals, {symbol: (frame, session.strategy) for symbol, frame in candles.items()}, failures)
+    work = {
+        symbol: (desks[symbol], candles[symbol], frame, fingerprinted(candles[symbol]))
+        for symbol, frame in signals.items()
+    }
+    decided = each(execute_trade_strategy, work, failures)
+    if session.trader is not None:
+        renew(session.trader, list(desks.values()))
+    metrics = evaluate(session, desks, candles, failures)
+    return [
+        outcome(run, desks.get(symbol), decided.get(symbol), metrics.get(symbol), failures.get(symbol, ""))
+        for symbol, run in runs.items()
+    ]
+
+
+def block_unexplained(session: Session, desks: Mapping[str, Desk]) -> None:
+    """Compare the ledger with the account; what cannot be explained stops the symbols that it concerns."""
+    if session.trader is None:
+        return
+    rules = {symbol: session.trader.rules(symbol) for symbol in desks}
+    for difference in reconcile(session.lake, session.trader, session.trader.account, rules):
+        for symbol, desk in desks.items():
+            if difference.currency not in (rules[symbol].base, rules[symbol].quote):
+                continue
+            if difference.stops:
+                desk.block("reconciliation", difference.detail)
+            elif difference.kind not in ("equal", "opening"):
+                desk.tell("explained", difference.detail)
+
+
+def evaluate(
+    session: Session, desks: Mapping[str, Desk], candles: Mapping[str, pd.DataFrame], failures: dict[str, str]
+) -> dict[str, pd.DataFrame]:
+    """Compute and record the metrics of each symbol; in a stream not at every candle."""
+    if time.monotonic() - session.evaluated < EVALUATE_EVERY:
+        return {}
+    session.evaluated = time.monotonic()
+    work = {}
+    for symbol, frame in candles.items():
+        tables = desks[symbol].tables()
+        if tables and len(tables["equity"]):
+            work[symbol] = (tables["equity"], tables["trades"], tables["fills"], frame.loc[tables["equity"]["ts"]])
+    if not work:
+        return {}
+    run = next(iter(session.runs.values()))  # cash, timeframe and calendar are the same in all
+    terms = {"cash": run.cash, "timeframe": run.timeframe, "calendar": "24/7"}
+    metrics = each(evaluate_metrics, work, failures, **terms)
+    for symbol, rows in metrics.items():
+        session.lake.upsert("metrics", rows.assign(run_id=session.runs[symbol].run_id))
+        desks[symbol].record_trades()
+    return metrics
+
+
+def stream(parameters: LiveParameters, say: Callable[[list[Outcome]], None], *, steps: int | None = None) -> None:
+    """Take a step at each candle's close in one process, until stopped or so many `steps` are done.
+
+    For candles shorter than a run of Prefect's takes to start; within a flow run it shows there those steps at which
+    something was ordered or failed. A symbol that fails at one step is taken up again at the next.
+    """
+    recorded = flow_run_id() is not None
+    with opened(parameters) as session:
+        for number in itertools.count(1):
+            with unrecorded():
+                outcomes = step(session)
+            if recorded and any(outcome.orders or outcome.failure for outcome in outcomes):
+                publish_live(outcomes, parameters)
+            tell(outcomes)
+            say(outcomes)
+            if number == steps:
+                return
+            if number % TIDY_EVERY == 0:
+                tidy(session)
+            await_close(session.market, parameters.timeframe)
+
+
+@flow(name="live-stream", flow_run_name="{parameters.strategy} on {parameters.exchange} {parameters.timeframe}, stream")
+def live_stream(parameters: LiveParameters, say: Callable[[list[Outcome]], None], steps: int | None = None) -> None:
+    """Run `stream` as one flow run."""
+    stream(parameters, say, steps=steps)
+
+
+def tidy(session: Session) -> None:
+    """Put the many small files that sessions write together, where they have become many."""
+    for name in WRITTEN:
+        compact(session.lake, name)
+
+
+def await_close(market: LiveMarket, timeframe: str) -> None:
+    """Sleep until the candle closes that is open now, by the exchange's clock."""
+    closes = newest_due(market.now(), timeframe) + 2 * pd.Timedelta(parse_timeframe(timeframe))
+    while (left := (closes - market.now()).total_seconds() / market.speed) > 0:
+        time.sleep(min(max(left / 2, 0.005), 1.0))
+
+
+def newest_due(now: pd.Timestamp, timeframe: str) -> pd.Timestamp:
+    """Return the opening instant of the newest candle that is closed."""
+    length = pd.Timedelta(parse_timeframe(timeframe))
+    return now.floor(length) - length
+
+
+def fingerprinted(candles: pd.DataFrame) -> Seen:
+    """Return what names the candles that a decision saw."""
+    return Seen(fingerprint(candles), candles.attrs["version"])

@@ -1,0 +1,192 @@
+"""A live session opened: the market's data, the brokers and the runs, for one process alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from data.errors import BadInput, TryLater
+from data.markets import Market
+from data.timeframe import parse_timeframe
+from data.writer import Lake
+from flows.parameters import DEFAULT_FEE, LiveParameters
+from flows.report import flow_run_id
+from tasks.engine.rules import make_limits, make_rules
+from tasks.exchange import TradingClient, trading_client
+from tasks.exchange.dialect import FINEST
+from tasks.exchange.lock import alone
+from tasks.exchange.prices import public_prices
+from tasks.fetch.live import LiveMarket, live_market
+from tasks.signal import Strategy
+from tasks.signal.registry import code_hash, create
+from tasks.signal.signals import warmup_of
+from tasks.trade.broker import Broker
+from tasks.trade.desk import Options, SessionRun
+from tasks.trade.live import LiveBroker, check_permission, first_check
+from tasks.trade.paper import PaperBroker, Prices, market_rules
+from tasks.trade.session import begin, read_session, session_id
+
+_KEY_PATIENCE = 30.0
+"""Seconds to wait for another session that trades with the same key at the same boundary."""
+
+STOPS = ("stop_loss", "take_profit", "trailing_stop")
+LIMITS = ("max_position", "max_order", "max_orders_a_day", "daily_loss", "max_drawdown", "cooldown", "max_deviation")
+
+
+@dataclass
+class Session:
+    """What is opened once, for one step or for a stream of them."""
+
+    lake: Lake
+    parameters: LiveParameters
+    strategy: Strategy
+    market: LiveMarket
+    runs: dict[str, SessionRun] = field(default_factory=dict)
+    """One a symbol, as the next."""
+    brokers: dict[str, Broker] = field(default_factory=dict)
+    trader: LiveBroker | None = None
+    """The account at the exchange; None on paper."""
+    evaluated: float = float("-inf")
+    """When metrics were computed last, by this process' own clock."""
+
+
+@contextmanager
+def opened(parameters: LiveParameters) -> Iterator[Session]:
+    """Open what a session needs, and close it.
+
+    Raises BadInput for what cannot be traded, before anything is sent; TryLater when another process is at it.
+    """
+    strategy = create(parameters.strategy, parameters.params)
+    refuse_short_history(strategy, parameters)
+    if parameters.mode == "live":
+        check_permission(parameters.exchange)
+    with ExitStack() as stack:
+        market = stack.enter_context(live_market(parameters.exchange))
+        session = Session(Lake.open(), parameters, strategy, market)
+        markets = {symbol: market.market(symbol) for symbol in parameters.symbols}
+        if parameters.mode == "live":
+            session.trader = LiveBroker(stack.enter_context(sole_client(parameters.exchange)))
+            prices: Prices = session.trader
+        else:
+            prices = stack.enter_context(public_prices(parameters.exchange))
+        for known in markets.values():
+            admit(session, known, prices, stack)
+        yield session
+
+
+def admit(session: Session, market: Market, prices: Prices, stack: ExitStack) -> None:
+    """Begin or resume one symbol's session, which is locked until the stack ends."""
+    parameters, symbol = session.parameters, market.symbol
+    terms = terms_of(parameters, session.strategy, market, session.trader.account if session.trader else None)
+    run = session_id(terms)
+    stack.enter_context(alone("sessions", run, f"session {run} of {symbol}: process {{}} is at it"))
+    if read_session(session.lake, run) is None:
+        refuse_small_cash(terms, prices, len(parameters.symbols))
+        if session.trader is not None:
+            first_check(session.trader, symbol, terms["cash"])
+    manifest = begin(session.lake, terms, session.market.now(), parameters.history, flow_run_id())
+    session.runs[symbol] = known = session_run(run, manifest)
+    session.brokers[symbol] = session.trader or PaperBroker(
+        prices, market_rules(market, known.rules.fee), known.rules.slippage
+    )
+
+
+def fee_of(parameters: LiveParameters, market: Market) -> float:
+    """Return the fee a side as a fraction: what was asked for, else the market's, else a pessimistic one."""
+    if parameters.fee is not None:
+        return parameters.fee
+    return DEFAULT_FEE if market.taker is None else market.taker
+
+
+def terms_of(parameters: LiveParameters, strategy: Strategy, market: Market, account: str | None) -> dict[str, Any]:
+    """Return the manifest of one symbol's session, but for its beginning. `identity` is what makes it this session."""
+    asked = parameters.model_dump(mode="json", exclude={"symbols", "history"})
+    given = {"symbol": market.symbol, "cash": parameters.cash / len(parameters.symbols), "account": account}
+    identity = asked | given | {"params": strategy.model_dump(mode="json")}
+    age = parameters.max_signal_age or parse_timeframe(parameters.timeframe).total_seconds()
+    return {
+        "kind": parameters.mode,
+        "exchange": parameters.exchange,
+        **given,
+        "timeframe": parameters.timeframe,
+        "strategy": strategy.name,
+        "strategy_spec": parameters.strategy,
+        "strategy_code": code_hash(strategy),
+        "parameters": identity["params"],
+        "costs": {"fee": fee_of(parameters, market), "slippage": parameters.slippage},
+        "sizing": {
+            "fraction": parameters.fraction,
+            "amount": parameters.amount,
+            "amount_step": market.amount_step or float(FINEST),
+            "min_amount": market.min_amount,
+            "min_cost": market.min_cost,
+        },
+        "stops": {name: asked[name] for name in STOPS},
+        "limits": {**{name: asked[name] for name in LIMITS}, "max_signal_age": age, "long_only": True},
+        "options": {name: asked[name] for name in Options.__annotations__},
+        "calendar": market.calendar,
+        "identity": identity,
+    }
+
+
+def session_run(run: str, manifest: dict[str, Any]) -> SessionRun:
+    """Return a recorded session as the trade stage takes it."""
+    return SessionRun(
+        run_id=run,
+        mode=manifest["kind"],
+        exchange=manifest["exchange"],
+        symbol=manifest["symbol"],
+        timeframe=manifest["timeframe"],
+        cash=manifest["cash"],
+        rules=make_rules(**manifest["costs"], **manifest["sizing"], **manifest["stops"]),
+        limits=make_limits(**manifest["limits"]),
+        options=Options(**manifest["options"]),
+        start=pd.Timestamp(manifest["start"]),
+        history_start=pd.Timestamp(manifest["history_start"]),
+        code_version=manifest["code_version"],
+        flow_run_id=flow_run_id(),
+    )
+
+
+def refuse_short_history(strategy: Strategy, parameters: LiveParameters) -> None:
+    """Raise BadInput where the strategy's warm-up is longer than the history that it would see."""
+    needed = warmup_of(strategy) + 1
+    if needed > parameters.history:
+        raise BadInput(
+            f"{strategy.name} needs {needed} candles, and the history is {parameters.history}: "
+            f"give a longer one (--history {2 * needed}) or smaller parameters"
+        )
+
+
+def refuse_small_cash(terms: dict[str, Any], prices: Prices, symbols: int) -> None:
+    """Raise BadInput where a full signal would be less than the market takes; `symbols` share the cash."""
+    sizing, symbol = terms["sizing"], terms["symbol"]
+    price = float(prices.price(symbol).last)
+    least = max((sizing["min_amount"] or 0.0) * price, sizing["min_cost"] or 0.0)
+    order = sizing["amount"] * price if sizing["amount"] else terms["cash"] * sizing["fraction"]
+    if order < least:
+        raise BadInput(
+            f"{symbol}: a full signal is worth {order:g}, and {terms['exchange']} takes {least:g} or more: "
+            f"give more cash (it is shared by {symbols} symbols) or a larger fraction"
+        )
+
+
+@contextmanager
+def sole_client(exchange: str) -> Iterator[TradingClient]:
+    """Open the account at an exchange, waiting a while for another session that trades with the same key."""
+    until = time.monotonic() + _KEY_PATIENCE
+    with ExitStack() as stack:
+        while True:
+            try:
+                trader = stack.enter_context(trading_client(exchange))
+                break
+            except TryLater as error:
+                if "trades with this key" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.5)
+        yield trader

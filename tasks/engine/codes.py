@@ -1,0 +1,102 @@
+"""What the compiled pass writes down: numbers for words, and the rows of its two logs.
+
+Words are added at the end: a number is compiled into `kernel`, whose copy on disk is renewed with that file alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Log = npt.NDArray[np.void]
+"""Rows as in `ORDER` or `TRADE`."""
+
+EVENTS = ("filled", "rejected", "intent")
+FILLED, REJECTED, INTENT = range(len(EVENTS))
+
+LEGS = ("close", "open", "exit")
+"""Close is a signal's order to be flat, open its order for a size, exit a stop, a take-profit or a limit of risk."""
+CLOSE, OPEN, EXIT = range(len(LEGS))
+
+KINDS = ("market", "stop", "limit")
+MARKET, STOP, LIMIT = range(len(KINDS))
+
+REASONS = (
+    "signal",
+    "stop_loss",
+    "trailing_stop",
+    "take_profit",
+    "ruin",
+    "daily_loss",
+    "drawdown",
+    "flatten",
+)
+SIGNAL, STOP_LOSS, TRAILING_STOP, TAKE_PROFIT, RUIN, DAILY_LOSS, DRAWDOWN, FLATTEN = range(len(REASONS))
+"""Flatten is a person's order to sell all; no backtest has it."""
+
+REFUSALS = (
+    "no_equity",
+    "too_small",
+    "too_small",
+    "too_small",
+    "no_cash",
+    "drawdown",
+    "daily_loss",
+    "cooldown",
+    "stale",
+    "deviation",
+    "max_orders",
+    "max_position",
+)
+"""Why an order was refused, in a word each; the sentences are in `frames`, as they name the limits."""
+# Never 0: that is "not refused".
+NO_EQUITY, NO_STEP, NO_AMOUNT, NO_COST, NO_CASH = range(len(REASONS), len(REASONS) + 5)
+DRAWN_DOWN, DAY_LOST, COOLING, STALE, ADRIFT, TOO_MANY, NO_ROOM = range(NO_CASH + 1, NO_CASH + 8)
+
+ORDER = np.dtype(
+    [
+        ("bar", "i8"),
+        ("decision", "i8"),
+        ("leg", "i8"),
+        ("kind", "i8"),
+        ("event", "i8"),
+        ("reason", "i8"),
+        ("side", "i8"),
+        ("trade", "i8"),
+        ("amount", "f8"),
+        ("trigger", "f8"),
+        ("price", "f8"),
+        ("fee", "f8"),
+        ("market", "f8"),
+        ("position", "f8"),
+    ]
+)
+"""An order and, where it was filled, its fill; `market` is the price before slippage, `position` what is held after."""
+
+TRADE = np.dtype(
+    [
+        ("side", "i8"),
+        ("entry_order", "i8"),
+        ("exit_order", "i8"),
+        ("amount", "f8"),
+        ("entry_price", "f8"),
+        ("exited", "f8"),
+        ("exit_price", "f8"),
+        ("fees", "f8"),
+        ("worst", "f8"),
+        ("best", "f8"),
+    ]
+)
+"""A round trip; `exit_order` is -1 while it is open."""
+
+ORDERS_A_BAR = 3
+"""At most: close, open, and an exit inside the bar."""
+
+
+def with_room(log: Log, used: int) -> Log:
+    """Return the log with room for what one more bar can write, and as much again as it holds."""
+    if used + ORDERS_A_BAR <= len(log):
+        return log
+    longer = np.empty(2 * len(log), log.dtype)
+    longer[:used] = log[:used]
+    return longer

@@ -1,0 +1,89 @@
+"""Random candles, targets, rules and limits, for what the engine is compared with."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hypothesis import strategies as st
+
+from tests.reference.simulator import Bar
+
+NAN = math.nan
+START = pd.Timestamp("2024-01-01", tz="UTC")
+
+# Quarters and round percentages, so that prices often touch stops and amounts often are whole steps exactly.
+moves = st.integers(-12, 12).map(lambda quarters: quarters / 4)
+tails = st.sampled_from([0.0, 0.0, 0.25, 1.0, 2.5, 6.0])
+targets = st.sampled_from([NAN, NAN, 0.0, 1.0, 1.0, -1.0, 0.5, -0.5, 0.75, -0.25, 0.01])
+
+
+@st.composite
+def markets(draw: st.DrawFn) -> tuple[list[Bar], list[float]]:
+    size = draw(st.integers(1, 40))
+    scale = draw(st.sampled_from([1.0, 1.0, 1e-6, 64.0]))
+    wild = draw(st.sampled_from([1, 1, 8]))
+    bars, close = [], draw(st.integers(20, 200)) / 2
+    for _ in range(size):
+        open_ = max(close + draw(moves) * wild / 2, 0.25)
+        close = max(open_ + draw(moves) * wild, 0.25)
+        high = max(open_, close) + draw(tails)
+        low = max(min(open_, close) - draw(tails), 0.125)
+        bars.append(Bar(open_ * scale, high * scale, low * scale, close * scale))
+    return bars, draw(st.lists(targets, min_size=size, max_size=size))
+
+
+@st.composite
+def rule_sets(draw: st.DrawFn) -> dict[str, Any]:
+    sized = draw(
+        st.sampled_from(
+            [{}, {}, {"fraction": 0.5}, {"fraction": 0.99}, {"amount": 3.0}, {"amount": 10.0}, {"amount": 0.7}]
+        )
+    )
+    return {
+        "cash": draw(st.sampled_from([1000.0, 100_000.0, 777.77])),
+        "fee": draw(st.sampled_from([0.0, 0.001, 0.004, 0.05])),
+        "slippage": draw(st.sampled_from([0.0, 0.0005, 0.01])),
+        "stop_loss": draw(st.sampled_from([None, 0.01, 0.05, 0.25])),
+        "take_profit": draw(st.sampled_from([None, 0.01, 0.05, 0.5])),
+        "trailing_stop": draw(st.sampled_from([None, 0.02, 0.05, 0.1])),
+        "amount_step": draw(st.sampled_from([None, None, 0.001, 0.1, 0.25, 1.0, 5.0])),
+        "min_amount": draw(st.sampled_from([None, None, 0.1, 2.0])),
+        "min_cost": draw(st.sampled_from([None, None, 10.0, 500.0])),
+        **sized,
+    }
+
+
+LIMITS: dict[str, list[Any]] = {
+    "max_position": [600.0, 50_000.0],
+    "max_order": [250.0, 20_000.0],
+    "max_orders_a_day": [1, 2, 3],
+    "daily_loss": [0.01, 0.03, 0.1],
+    "max_drawdown": [0.05, 0.2],
+    "cooldown": [1, 4],
+    "max_deviation": [0.005, 0.03],
+    "max_signal_age": [1.0, 7200.0],
+    "long_only": [True],
+}
+
+
+@st.composite
+def limit_sets(draw: st.DrawFn) -> dict[str, Any]:
+    """Few at a time, as one that forbids to enter hides the others."""
+    names = draw(st.lists(st.sampled_from([*LIMITS, "daily_loss", "max_drawdown"]), min_size=1, max_size=3))
+    return {name: draw(st.sampled_from(LIMITS[name])) for name in names}
+
+
+@st.composite
+def times(draw: st.DrawFn) -> list[int]:
+    """Hours between candles: the timeframe, and gaps in between."""
+    length = draw(st.sampled_from([1, 1, 4, 6, 24]))
+    return [length, *(length * draw(st.sampled_from([1, 1, 1, 1, 2, 3])) for _ in range(40))]
+
+
+def candles_of(bars: list[Bar], hours: list[int] | None = None) -> pd.DataFrame:
+    after = np.cumsum([0, *(hours or [1] * len(bars))[1 : len(bars)]])
+    index = pd.DatetimeIndex(START + pd.to_timedelta(after, unit="h"), name="ts").as_unit("us")
+    return pd.DataFrame([vars(bar) for bar in bars], index=index, dtype=float)
