@@ -7,19 +7,25 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check format bench pictures docs lock clean
+.PHONY: help run test test-slow test-crash test-hour check format bench pictures docs lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
 
-run: .venv/runtime  ## Start it all: Prefect server, backtest of the sample, dashboard; Ctrl-C ends it
+run: .venv/runtime  ## Start it all: paper trading, Prefect server, backtest of the sample, dashboard; Ctrl-C ends it
 	@$(BIN)/jarvis up
 
 test: check .venv/chromium  ## Check style and types, then run the test suite, browser tests included
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow and not crash and not hour"
 
 test-slow: .venv/chromium  ## Run the tests that take longer than the main job allows
 	@$(BIN)/python -m pytest -m slow --timeout=3600
+
+test-crash: .venv/development  ## Kill a live session at 500 points drawn by lot, while the exchange fails (an hour)
+	@$(BIN)/python -m pytest -m crash --timeout=7200 tests/crash/test_live_crash.py
+
+test-hour: .venv/development  ## Trade for an hour at speed while one call in ten fails
+	@$(BIN)/python -m pytest -m hour --timeout=7200 tests/crash/test_live_endurance.py
 
 check: .venv/development  ## Check style (ruff) and types (mypy)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy --no-error-summary
@@ -27,8 +33,9 @@ check: .venv/development  ## Check style (ruff) and types (mypy)
 format: .venv/development  ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: .venv/development  ## Measure the speed against peers, and of the practice exchange against a bare server
-	@$(BIN)/python -m benchmarks.backtest && $(BIN)/python -m benchmarks.practice_exchange
+bench: .venv/development  ## Measure the speed against peers, of the practice exchange, and from a candle's close to its order
+	@$(BIN)/python -m benchmarks.backtest && $(BIN)/python -m benchmarks.practice_exchange && \
+	$(BIN)/python -m benchmarks.live
 
 pictures: .venv/chromium  ## Take the pictures of the dashboard that the README shows
 	@$(BIN)/python docs/pictures.py

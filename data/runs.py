@@ -16,8 +16,9 @@ from data.tables import TABLES
 from data.views import read
 from data.writer import Claim, Lake
 
-BACKTESTING = ("data/candles.py", "tasks/signal", "tasks/backtest", "tasks/engine", "tasks/evaluate", "flows/backtest.py")
-TRADING = ("data/candles.py", "tasks/signal", "tasks/engine", "tasks/trade", "tasks/exchange", "flows/live.py")
+_BOTH = ("data/candles.py", "tasks/signal", "tasks/engine", "tasks/evaluate")
+BACKTESTING = (*_BOTH, "tasks/backtest", "flows/backtest.py")
+TRADING = (*_BOTH, "tasks/trade", "tasks/exchange", "flows/live.py")
 """Where the source lies that decides what a backtest, and what a session, does."""
 
 _LIBRARIES = ("numba", "numpy", "pandas", "ta-lib")

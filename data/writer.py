@@ -47,6 +47,9 @@ COMMIT_ONLY = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_
 
 _ATTEMPTS = 20
 
+_synced: dict[str, int] = {}
+"""By a table's own id: the version up to which this process has forced its commits to the disk."""
+
 BROKEN = "the lake's table"
 """How the message of a table that cannot be read begins, also where DuckDB passes it on."""
 
@@ -201,11 +204,14 @@ class Lake:
 def _after_commit(declared: Table, path: Path, delta: DeltaTable) -> None:
     version = delta.version()
     if declared.durable:  # with all commits since the checkpoint: without those of other writers ours cannot be read
+        table = str(delta.metadata().id)
+        first = max(_checkpointed(path), _synced.get(table, -1)) + 1
         try:
-            fsync_commits(path, min(_checkpointed(path) + 1, version), version)
+            fsync_commits(path, min(first, version), version)
         except OSError as error:
             reason = one_line(error)
             raise LakeError(f"written to {path}, but not certain to survive a power cut: {reason}") from None
+        _synced[table] = version
     if version % CHECKPOINT_EVERY == 0:
         with contextlib.suppress(DeltaError, OSError):  # the write is done; the next checkpoint makes up for this one
             write_checkpoint(path, delta)

@@ -106,7 +106,14 @@ def live(
         run = live_stream if recorded else plain_stream
         run(parameters, lambda outcomes: output.stepped(outcomes, as_json=as_json))
         return
-    output.stepped(_outcomes(live_trading, parameters, recorded=recorded), as_json=as_json)
+    from flows.outcome import StepFailed
+
+    try:
+        outcomes = _outcomes(live_trading, parameters, recorded=recorded)
+    except StepFailed as failed:
+        output.stepped(failed.outcomes, as_json=as_json)
+        raise
+    output.stepped(outcomes, as_json=as_json)
 
 
 @app.command()

@@ -21,15 +21,13 @@ from tasks.fetch.live import live_market
 from tasks.trade.broker import Broker
 from tasks.trade.desk import Desk, SessionRun, open_desk
 from tasks.trade.execution import cancel, carry_out, settle
-from tasks.trade.halt import halt
+from tasks.trade.halt import FLATTEN, halt
 from tasks.trade.ledger import Ledger
 from tasks.trade.live import LiveBroker
 from tasks.trade.paper import PaperBroker, market_rules
 
 PATIENCE = 60.0
 """Seconds to wait for a step of the session that is under way."""
-
-_REASON = "flatten"
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def flatten(lake: Lake, *, run: str | None = None, symbols: Collection[str] = ()
         raise BadInput("--run and --symbol exclude each other: a session has one symbol")
     if run is None:
         for symbol in symbols or (None,):
-            halt(_REASON, symbol)
+            halt(FLATTEN, symbol)
     known = _sessions(lake, run)
     traded = {session.run.symbol for session in known}
     strangers = [symbol for symbol in symbols if symbol not in traded]
@@ -68,7 +66,7 @@ def flatten(lake: Lake, *, run: str | None = None, symbols: Collection[str] = ()
         raise unknown("symbol of a session", strangers[0], traded)
     chosen = [session for session in known if not symbols or session.run.symbol in symbols]
     if run is not None:
-        halt(_REASON, chosen[0].run.symbol)
+        halt(FLATTEN, chosen[0].run.symbol)
     return [done for session in chosen if (done := _flattened(lake, session)) is not None]
 
 
@@ -119,7 +117,7 @@ def _sell(desk: Desk) -> str:
     amount = desk.market.round_amount(desk.ledger.position)
     if desk.is_tradable(amount, desk.broker.price(desk.run.symbol).last):
         decided = desk.ledger.decisions[-1].ts if desk.ledger.decisions else desk.run.start
-        order = carry_out(desk, desk.wish(decided, "sell", "exit", amount, _REASON))
+        order = carry_out(desk, desk.wish(decided, "sell", "exit", amount, FLATTEN))
         if order.event != "filled":
             return f"order {order.order_id} is {order.event}: {order.ended or desk.blocked}"
     return ""

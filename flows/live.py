@@ -28,6 +28,7 @@ from tasks.signal import generate_signals
 from tasks.stage import each, unrecorded
 from tasks.trade import execute_trade_strategy, resume
 from tasks.trade.desk import Desk, Seen
+from tasks.trade.halt import FLATTEN, halted
 from tasks.trade.protection import renew
 from tasks.trade.reconcile import reconcile
 
@@ -40,7 +41,9 @@ EVALUATE_EVERY = 30.0
 TIDY_EVERY = 50
 """Steps of a stream between two looks at the number of files."""
 
-WRITTEN = ("candles", "signals", "orders", "fills", "decisions", "equity", "trades", "metrics")
+WRITTEN = (
+    "candles", "quality", "signals", "orders", "fills", "decisions", "equity", "trades", "metrics", "reconciliations",
+)  # fmt: skip
 
 
 @flow(
@@ -73,7 +76,8 @@ def step(session: Session) -> list[Outcome]:
     """Take every symbol from its ledger to its decision; one that fails stops no other."""
     lake, market, timeframe = session.lake, session.market, session.parameters.timeframe
     runs, failures = session.runs, dict[str, str]()
-    desks = each(resume, {symbol: (lake, run, session.brokers[symbol]) for symbol, run in runs.items()}, failures)
+    opening = {symbol: (lake, run, session.brokers[symbol], session.desks.get(symbol)) for symbol, run in runs.items()}
+    desks = each(resume, opening, failures)
     block_unexplained(session, desks)
     wanted = {symbol: (market, lake, symbol, timeframe, desk.run.history_start) for symbol, desk in desks.items()}
     candles = each(fetch_live, wanted, failures, due=newest_due(market.now(), timeframe))
@@ -86,6 +90,7 @@ def step(session: Session) -> list[Outcome]:
     if session.trader is not None:
         renew(session.trader, list(desks.values()))
     metrics = evaluate(session, desks, candles, failures)
+    session.desks = {symbol: desk for symbol, desk in desks.items() if symbol not in failures}
     return [
         outcome(run, desks.get(symbol), decided.get(symbol), metrics.get(symbol), failures.get(symbol, ""))
         for symbol, run in runs.items()
@@ -103,7 +108,7 @@ def block_unexplained(session: Session, desks: Mapping[str, Desk]) -> None:
                 continue
             if difference.stops:
                 desk.block("reconciliation", difference.detail)
-            elif difference.kind not in ("equal", "opening"):
+            elif difference.kind not in ("equal", "opening", "pending"):
                 desk.tell("explained", difference.detail)
 
 
@@ -134,11 +139,13 @@ def stream(parameters: LiveParameters, say: Callable[[list[Outcome]], None], *, 
     """Take a step at each candle's close in one process, until stopped or so many `steps` are done.
 
     For candles shorter than a run of Prefect's takes to start; within a flow run it shows there those steps at which
-    something was ordered or failed. A symbol that fails at one step is taken up again at the next.
+    something was ordered or failed. A symbol that fails at one step is taken up again at the next. Raises TryLater when
+    the session is to be flattened, which needs it.
     """
     recorded = flow_run_id() is not None
     with opened(parameters) as session:
         for number in itertools.count(1):
+            give_way(session)
             with unrecorded():
                 outcomes = step(session)
             if recorded and any(outcome.orders or outcome.failure for outcome in outcomes):
@@ -150,6 +157,14 @@ def stream(parameters: LiveParameters, say: Callable[[list[Outcome]], None], *, 
             if number % TIDY_EVERY == 0:
                 tidy(session)
             await_close(session.market, parameters.timeframe)
+
+
+def give_way(session: Session) -> None:
+    """Raise TryLater when `jarvis flatten` waits for the session."""
+    for symbol in session.runs:
+        stop = halted(symbol)
+        if stop is not None and stop.reason == FLATTEN:
+            raise TryLater(f"{symbol} is being flattened: the stream has ended; start it again after `jarvis resume`")
 
 
 @flow(name="live-stream", flow_run_name="{parameters.strategy} on {parameters.exchange} {parameters.timeframe}, stream")

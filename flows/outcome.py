@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -56,8 +56,16 @@ def tell(outcomes: Iterable[Outcome]) -> None:
             alert(kind, text, run=each.run_id)
 
 
-def refuse_failures(outcomes: Iterable[Outcome]) -> None:
-    """Raise JarvisError in one line when a symbol failed."""
+class StepFailed(JarvisError):
+    """A symbol failed; `outcomes` are those of all."""
+
+    def __init__(self, message: str, outcomes: Sequence[Outcome]) -> None:
+        super().__init__(message)
+        self.outcomes = outcomes
+
+
+def refuse_failures(outcomes: Sequence[Outcome]) -> None:
+    """Raise StepFailed in one line when a symbol failed."""
     failed = [f"{each.symbol}: {each.failure}" for each in outcomes if each.failure]
     if failed:
-        raise JarvisError("; ".join(failed))
+        raise StepFailed("; ".join(failed), outcomes)

@@ -26,7 +26,7 @@ from tasks.signal import Strategy
 from tasks.signal.registry import code_hash, create
 from tasks.signal.signals import warmup_of
 from tasks.trade.broker import Broker
-from tasks.trade.desk import Options, SessionRun
+from tasks.trade.desk import Desk, Options, SessionRun
 from tasks.trade.live import LiveBroker, check_permission, first_check
 from tasks.trade.paper import PaperBroker, Prices, market_rules
 from tasks.trade.session import begin, read_session, session_id
@@ -49,6 +49,8 @@ class Session:
     runs: dict[str, SessionRun] = field(default_factory=dict)
     """One a symbol, as the next."""
     brokers: dict[str, Broker] = field(default_factory=dict)
+    desks: dict[str, Desk] = field(default_factory=dict)
+    """Those of the step before, of symbols that did not fail in it: nobody else writes to their ledgers."""
     trader: LiveBroker | None = None
     """The account at the exchange; None on paper."""
     evaluated: float = float("-inf")

@@ -115,20 +115,22 @@ class Kraken(Dialect):
 
     def orders(self, order_ids: list[str], symbol: str | None) -> list[Order]:
         """Return these orders, 20 a request."""
-        chunks = [order_ids[at : at + _QUERIED] for at in range(0, len(order_ids), _QUERIED)]
         return [
-            self.order_of(row) for chunk in chunks for row in self.ask(self.client.fetch_orders_by_ids, chunk, symbol)
+            self.order_of(row)
+            for chunk in _requests(order_ids, _QUERIED)
+            for row in self.ask(self.client.fetch_orders_by_ids, chunk, symbol)
         ]
 
     def fills_of(self, order: Order) -> list[Fill]:
-        """Return the fills of one order: their ids are in its row, so that it is asked again."""
+        """Return the fills of one order, 19 a request: their ids are in its row, so that it is asked again.
+
+        Of 20 ids ccxt makes two requests, the second without any, which Kraken refuses.
+        """
         row = self.ask(self.client.fetch_order, order.id)
-        trades = [trade["id"] for trade in row["trades"]]
-        if not trades:
-            return []
         return [
             self.fill_of(trade)
-            for trade in self.ask(self.client.fetch_order_trades, order.id, None, None, None, {"trades": trades})
+            for chunk in _requests([trade["id"] for trade in row["trades"]], _QUERIED - 1)
+            for trade in self.ask(self.client.fetch_order_trades, order.id, None, None, None, {"trades": chunk})
         ]
 
     def balance(self) -> dict[str, Balance]:
@@ -244,6 +246,11 @@ def rfc3339(ns: int) -> str:
     '1970-01-01T00:00:01.500Z'
     """
     return f"{datetime.fromtimestamp(ns // SECOND, UTC):%Y-%m-%dT%H:%M:%S}.{ns % SECOND // 1_000_000:03d}Z"
+
+
+def _requests(ids: list[str], most: int) -> list[list[str]]:
+    """Return ids as they are asked for, so many at most in each request."""
+    return [ids[at : at + most] for at in range(0, len(ids), most)]
 
 
 def _start(since: int) -> str:

@@ -23,13 +23,18 @@ def initialize(cash: float) -> Account:
 
 
 @stage(name="initialize")
-def resume(lake: Lake, run: SessionRun, broker: Broker) -> Desk:
+def resume(lake: Lake, run: SessionRun, broker: Broker, kept: Desk | None = None) -> Desk:
     """Open the ledger of a session, and settle with the broker what the run before left open or in doubt.
 
-    What cannot be settled blocks the desk. Raises LakeError where the ledger cannot be read or written, ExchangeError
-    where the market is not known.
+    `kept` is the desk of the step before, in a process that has had the session to itself since. What cannot be settled
+    blocks the desk. Raises LakeError where the ledger cannot be read or written, ExchangeError where the market is not
+    known.
     """
-    desk = open_desk(lake, run, broker)
+    if kept is None:
+        desk = open_desk(lake, run, broker)
+    else:
+        desk = kept
+        desk.begin()
     settle(desk)
     return desk
 

@@ -80,7 +80,7 @@ class Note(NamedTuple):
 
 
 class Desk:
-    """One symbol of a session, for one step."""
+    """One symbol of a session, for one step or for those of a stream."""
 
     def __init__(self, lake: Lake, run: SessionRun, broker: Broker) -> None:
         self.lake = lake
@@ -95,6 +95,13 @@ class Desk:
         self.notes: list[Note] = []
         self.fold: Fold | None = None
         """The account, once it has been folded over candles."""
+
+    def begin(self) -> None:
+        """Begin a step: forget what the one before told and folded; the ledger is as the lake has it."""
+        self.notes, self.fold = [], None
+        if self.paper is not None:
+            cash = float(self.ledger.cash(self.run.cash))
+            self.paper.restore(cash, self.ledger.position, self.ledger.orders.values())
 
     @property
     def paper(self) -> PaperBroker | None:
@@ -199,7 +206,5 @@ def open_desk(lake: Lake, run: SessionRun, broker: Broker) -> Desk:
     Raises LakeError where the ledger cannot be read, ExchangeError where the market is not known.
     """
     desk = Desk(lake, run, broker)
-    if desk.paper is not None:
-        ledger = desk.ledger
-        desk.paper.restore(float(ledger.cash(run.cash)), ledger.position, ledger.orders.values())
+    desk.begin()
     return desk

@@ -16,6 +16,9 @@ from urllib.parse import quote, unquote
 from data.errors import BadInput, JarvisError
 from data.settings import settings
 
+FLATTEN = "flatten"
+"""The reason of a halt after which all is sold: who holds the session lets go of it."""
+
 _ALL = "all"
 _PREFIX = "symbol-"
 _UNREADABLE = "the file of the halt cannot be read"

@@ -174,7 +174,7 @@ class PaperBroker:
         """Execute an order, or let it rest, and return it as it stands. Raises Refused when it cannot be."""
         prepared = self.prepare(request)
         paid = self._paid(request.side)
-        return self._place(prepared, _plain(paid), Decimal(paid), self.now())
+        return self._place(prepared, _plain(paid), _plain(paid), self.now())
 
     def resolve(self, request: OrderRequest, sent: int) -> Order | None:  # noqa: ARG002 - nothing is ever under way
         """Return the order of a client id; one that this broker does not know never was."""
@@ -235,7 +235,7 @@ class PaperBroker:
         """
         request = replace(intent.request(), type="market", price=None, trigger=None, deadline=None)
         closing = _nanoseconds(ts + timeframe) - MICROSECOND
-        return self._place(request, _plain(planned.price), Decimal(planned.price), closing)
+        return self._place(request, _plain(planned.price), _plain(planned.price), closing)
 
     def _paid(self, side: Side) -> float:
         """Return what a taker pays or gets now."""
@@ -270,7 +270,7 @@ class PaperBroker:
 
 def _charge(rate: Decimal, price: Decimal, amount: Decimal) -> Decimal:
     """Return the fee that the compiled pass reckons, in its order of operations."""
-    return Decimal(float(rate) * float(price) * float(amount))
+    return _plain(float(rate) * float(price) * float(amount))
 
 
 def _shown(order: Order) -> Order:

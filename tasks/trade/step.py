@@ -167,6 +167,10 @@ class Step:
         market = float(quote.last)
         if leave is None:
             planned = self.books.plan(market, at // MICROSECOND, age=self._age(bar, at))
+            if planned is not None and planned.side == "buy":  # sized by what it will cost where the spread is wide
+                asked = float(quote.ask) / (1.0 + self.desk.run.rules.slippage)
+                if asked > market:
+                    planned = self.books.plan(asked, at // MICROSECOND, age=self._age(bar, at))
         elif self.books.position > 0.0:
             paid = market * (1.0 - self.desk.run.rules.slippage)
             planned = leave._replace(type="market", amount=self.books.position, market=market, price=paid)

@@ -23,6 +23,10 @@ RUN_ELSEWHERE = {
     "panel serve dashboards/trading.py": "tests/browser",
     "jarvis practice-exchange --symbol BTC/USD --speed 60": "tests/server/test_practice_command.py",
     "jarvis collect --exchange practice --symbol BTC/USD --timeframe 1h": "tests/server/test_practice_command.py",
+    "jarvis live --exchange practice --timeframe 1m --mode live --max-order 5000 --daily-loss 0.03 --stop-loss 0.02": (
+        "tests/server/test_practice_command.py"
+    ),
+    "prefect deployment run live-trading": "tests/server/test_up.py",
     'prefect deployment run backtest/backtest --param \'parameters={"strategy": "macd"}\'': "tests/server/test_up.py",
 }
 

@@ -23,14 +23,14 @@ MARKET = Market(
     EXCHANGE, "BTC/USD", base="BTC", quote="USD", amount_step=0.0001, price_step=0.1, min_amount=0.001, min_cost=0.5,
     maker=0.0025, taker=0.004,
 )  # fmt: skip
-FIRST = 60
+FIRST = 230
 """The candle at whose close the session begins; those before it are history."""
 
 STRATEGIES: dict[str, dict[str, Any]] = {
     "buy_and_hold": {},
     "sma_crossover": {"fast": 3, "slow": 8},
     "ema_crossover": {"fast": 3, "slow": 8},
-    "macd": {"fast": 3, "slow": 7, "signal": 3},
+    "macd": {"fast": 3, "slow": 7, "smooth": 3},
     "rsi_mean_reversion": {"window": 4},
     "bollinger_bands": {"window": 6, "width": 1.0},
     "donchian_breakout": {"entry": 6, "exit": 3},
@@ -92,10 +92,16 @@ def backtested(candles: pd.DataFrame, parameters: LiveParameters, first: int) ->
     return simulation
 
 
-@pytest.mark.parametrize("rules", [{}, STOPS, STOPS | LIMITS], ids=["plain", "stops", "limits"])
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_the_session_is_the_backtest_bit_for_bit(lake: Lake, strategy: str, rules: dict[str, Any]) -> None:
-    candles = random_candles(len(strategy) + len(rules), FIRST + 70)
+@pytest.mark.parametrize(
+    ("strategy", "rules", "kept"),
+    [
+        pytest.param("sma_crossover", {}, False, id="plain, every step opened anew"),
+        pytest.param("donchian_breakout", STOPS, False, id="stops, every step opened anew"),
+        *(pytest.param(name, STOPS | LIMITS, True, id=f"{name}, limits, a stream") for name in STRATEGIES),
+    ],
+)
+def test_the_session_is_the_backtest_bit_for_bit(lake: Lake, strategy: str, rules: dict[str, Any], kept: bool) -> None:
+    candles = random_candles(len(strategy) + len(rules), FIRST + 60)
     lake.append("candles", candle_rows(candles))
     parameters = LiveParameters(
         exchange=EXCHANGE, timeframe="1h", strategy=strategy, params=STRATEGIES[strategy], cash=50_000.0, history=500,
@@ -104,6 +110,8 @@ def test_the_session_is_the_backtest_bit_for_bit(lake: Lake, strategy: str, rule
     with ExitStack() as stack:
         session = replay(lake, candles, parameters, MARKET, FIRST, stack)
         for position in range(FIRST, len(candles)):
+            if not kept:
+                session.session.desks.clear()
             (outcome,) = session.step(position)
             assert not outcome.failure
     expected = backtested(candles, parameters, FIRST)
@@ -122,7 +130,7 @@ def assert_same(lake: Lake, run: str, expected: Simulation, candles: pd.DataFram
         assert fills[name].tolist() == expected.fills[name].tolist(), name
     assert fills["ts"].dt.floor("h").tolist() == expected.fills["ts"].tolist()
     orders = expected.orders[expected.orders["event"] == "filled"]
-    assert len(orders) == len(fills)
+    assert len(orders) == len(fills) > 0
     decisions = read_run(lake, run, "decisions")
     assert decisions["ts"].tolist() == list(equity["ts"])
     assert (decisions["ts"].diff().dropna() >= pd.Timedelta("1h")).all()

@@ -259,10 +259,10 @@ def test_killed_and_started_again_it_goes_on_with_the_same_accounts(up: Up) -> N
     before, decided = up.sql(sessions), up.sql("select count(*) as n from decisions")[0]["n"]
     for process in [*up.family(), psutil.Process(up.process.pid)]:
         process.kill()
-    up.process.wait()
+    up.process.communicate()
     up.start()
     alive = time.time()
-    assert wait_for(lambda: [run for run in up.live_runs("COMPLETED") if began(run) > alive], 60)
+    assert wait_for(lambda: [run for run in up.live_runs("COMPLETED") if began(run) > alive])
     assert up.sql(sessions) == before
     assert up.sql("select count(*) as n from decisions")[0]["n"] > decided
     assert up.live_runs("RUNNING") == []

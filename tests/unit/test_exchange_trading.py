@@ -681,3 +681,13 @@ def test_the_account_is_let_go_when_the_work_fails(shared: Practice, at: Open) -
         raise ZeroDivisionError
     with at(shared):
         pass
+
+
+def test_an_order_with_more_fills_than_a_request_takes_ids_has_all_of_them(at: Open) -> None:
+    balances = {"USD": D(10**9), "BTC": D(0)}
+    with practice_exchange(balances=balances) as practice, at(practice) as trader:
+        done = trader.submit(OrderRequest(SYMBOL, "buy", "market", D(2), client_id=str(uuid.uuid4())))
+        order = trader.order(done.id, SYMBOL)
+        fills = trader.fills_of(order)
+    assert len(fills) > 20
+    assert sum(fill.amount for fill in fills) == order.filled == D(2)

@@ -270,8 +270,11 @@ def test_orders_and_fills_are_on_the_disk_before_the_write_returns(lake: Lake, m
     assert {str(place) for place in everything} <= places
 
     places.clear()
+    first = set(data_files(lake, "fills"))
     lake.append("fills", fill.assign(fill_id="2"))
-    assert {str(log / f"{2:020}.json"), str(log), str(data_files(lake, "fills")[0])} <= places
+    (new,) = set(data_files(lake, "fills")) - first
+    assert {str(log / f"{2:020}.json"), str(log), str(new)} <= places
+    assert not {str(each) for each in first} & places, "what is on the disk already is not forced there again"
 
 
 def test_the_beginning_of_every_log_is_on_the_disk(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,6 +292,7 @@ def test_a_durable_write_takes_the_commits_of_other_writers_before_it_along(
     fill = pd.DataFrame({"run_id": ["r"], "fill_id": "1", "symbol": "BTC/USD", "ts": EPOCH})
     with monkeypatch.context() as other:
         other.setattr("data.writer._fsync", lambda places: None)
+        other.setattr("data.writer._synced", {})
         lake.append("fills", fill)
     theirs = {*data_files(lake, "fills"), *(lake.path("fills") / "_delta_log").glob("*.json")}
     places = fsynced(monkeypatch)

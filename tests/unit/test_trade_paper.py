@@ -281,7 +281,7 @@ def test_an_exit_inside_a_candle_is_filled_at_the_very_end_of_it() -> None:
     done = broker.exit_inside(wish, plan, TS, MINUTE)
     (fill,) = done.fills
     assert (done.id, done.status, fill.time) == (wish.client_id, "closed", ns(TS + MINUTE) - 1000)
-    assert (fill.price, fill.fee) == (D(94.9525), D(FEE * 94.9525 * 1.0))
+    assert (float(fill.price), float(fill.fee)) == (94.9525, FEE * 94.9525 * 1.0)
     assert broker.balance()["BTC"].total == 0
     again = intent(amount="1", side="sell", leg="exit", attempt=2)
     with pytest.raises(Refused, match="not enough money"):
