@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from urllib.request import Request, urlopen
 
@@ -19,19 +20,22 @@ ALERTS = frozenset({"failure", "halted", "unknown_order", "reconciliation", "sta
 TIMEOUT = 5.0
 """Seconds that a message may take."""
 
+AGAIN = 600.0
+"""Seconds until the same kind of alert is sent again for a session: what lasts is told at every candle."""
+
 
 def alert(kind: str, text: str, *, run: str) -> None:
     """Tell of something that happened in a session (its `run_id`), in one line of text.
 
     While a flow run is under way, Prefect gets the event `jarvis.alert.<kind>`, or `jarvis.<kind>` for what is no
-    alert, of the resource `jarvis.session.<run_id>`. An alert also goes to JARVIS_ALERT_URL, where that is set. To be
-    called when trading is done: it may take `TIMEOUT`. Raises nothing.
+    alert, of the resource `jarvis.session.<run_id>`. An alert also goes to JARVIS_ALERT_URL, where that is set, unless
+    one of its kind did so minutes ago. To be called when trading is done: it may take `TIMEOUT`. Raises nothing.
     """
     if flow_run_id() is not None:
         resource = {"prefect.resource.id": f"jarvis.session.{run}", "prefect.resource.name": f"session {run}"}
         emit_event(event_name(kind), resource, payload={"kind": kind, "text": text, "run_id": run})
     address = settings().alert_url
-    if kind in ALERTS and address is not None:
+    if kind in ALERTS and address is not None and _is_news(f"{run}-{kind}"):
         message = {"kind": kind, "text": text, "run_id": run, "at": datetime.now(UTC).isoformat()}
         aside(f"sending the alert '{kind}'", lambda: _send(address.get_secret_value(), message), TIMEOUT)
 
@@ -43,6 +47,19 @@ def event_name(kind: str) -> str:
     ('jarvis.alert.unknown_order', 'jarvis.fill')
     """
     return f"jarvis.alert.{kind}" if kind in ALERTS else f"jarvis.{kind}"
+
+
+def _is_news(name: str) -> bool:
+    """Tell whether nothing so named was sent lately, and remember that it is now."""
+    place = settings().state / "alerts" / name
+    try:
+        if place.exists() and time.time() - place.stat().st_mtime < AGAIN:
+            return False
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    except OSError:
+        pass  # twice is better than never
+    return True
 
 
 def _send(address: str, message: dict[str, str]) -> None:

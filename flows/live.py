@@ -46,11 +46,7 @@ WRITTEN = (
 )  # fmt: skip
 
 
-@flow(
-    name="live-trading",
-    flow_run_name="{parameters.strategy} on {parameters.exchange} {parameters.timeframe}, {parameters.mode}",
-    timeout_seconds=LIVE_TIMEOUT,
-)
+@flow(name="live-trading", timeout_seconds=LIVE_TIMEOUT)
 def live_trading(parameters: LiveParameters = LiveParameters()) -> list[Outcome] | State:  # noqa: B008 - it is frozen
     """Do what the newest closed candle asks for, once, in every market of a session.
 
@@ -59,9 +55,9 @@ def live_trading(parameters: LiveParameters = LiveParameters()) -> list[Outcome]
     """
     try:
         with opened(parameters) as session:
-            mend_zombies(flow_run_id())
             outcomes = step(session)
             tidy(session)
+            mend_zombies(flow_run_id())
     except TryLater as error:
         if flow_run_id() is None or "is at it" not in str(error):
             raise
@@ -167,7 +163,7 @@ def give_way(session: Session) -> None:
             raise TryLater(f"{symbol} is being flattened: the stream has ended; start it again after `jarvis resume`")
 
 
-@flow(name="live-stream", flow_run_name="{parameters.strategy} on {parameters.exchange} {parameters.timeframe}, stream")
+@flow(name="live-stream")
 def live_stream(parameters: LiveParameters, say: Callable[[list[Outcome]], None], steps: int | None = None) -> None:
     """Run `stream` as one flow run."""
     stream(parameters, say, steps=steps)

@@ -48,8 +48,17 @@ def decision_report(outcomes: Sequence[Outcome], parameters: LiveParameters) -> 
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def name_of(outcomes: Sequence[Outcome], parameters: LiveParameters) -> str:
+    """Return what a run is called: its newest candle, and what was done."""
+    newest = max((each.decisions[-1].ts for each in outcomes if each.decisions), default=None)
+    when = "nothing new" if newest is None else f"{newest:%Y-%m-%d %H:%M}"
+    done = [f"{each.decisions[-1].action} {each.symbol}" for each in outcomes if each.decisions]
+    return f"{when} {parameters.strategy}: {', '.join(done)}" if done else f"{parameters.strategy}: {when}"
+
+
 def _publish(outcomes: Sequence[Outcome], parameters: LiveParameters) -> None:
-    tag([parameters.mode, parameters.exchange, parameters.strategy, parameters.timeframe, *parameters.symbols])
+    known = [parameters.mode, parameters.exchange, parameters.strategy, parameters.timeframe, *parameters.symbols]
+    tag(known, name_of(outcomes, parameters))
     create_markdown_artifact(
         decision_report(outcomes, parameters), key="decision-report", description="What was decided, and why"
     )

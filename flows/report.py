@@ -53,14 +53,15 @@ def dashboard_address(run_id: str) -> str:
     return f"http://127.0.0.1:{settings().dashboard_port}/trading?page=backtest&run={run_id}"
 
 
-def tag(tags: Sequence[str]) -> None:
-    """Put tags on the flow run under way, beside those that it has; without one, nothing."""
+def tag(tags: Sequence[str], name: str | None = None) -> None:
+    """Put tags on the flow run under way, beside those that it has, and a name; without one, nothing."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
     run = context.flow_run
+    all_tags = [*run.tags, *(new for new in dict.fromkeys(tags) if new not in run.tags)]
     with get_client(sync_client=True) as client:
-        client.update_flow_run(run.id, tags=[*run.tags, *(new for new in dict.fromkeys(tags) if new not in run.tags)])
+        client.update_flow_run(run.id, name=name, tags=all_tags)
 
 
 def cells(table: pd.DataFrame) -> list[dict[str, Any]]:

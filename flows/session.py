@@ -70,6 +70,7 @@ def opened(parameters: LiveParameters) -> Iterator[Session]:
     with ExitStack() as stack:
         market = stack.enter_context(live_market(parameters.exchange))
         session = Session(Lake.open(), parameters, strategy, market)
+        market.check_timeframe(parameters.timeframe)
         markets = {symbol: market.market(symbol) for symbol in parameters.symbols}
         if parameters.mode == "live":
             session.trader = LiveBroker(stack.enter_context(sole_client(parameters.exchange)))

@@ -19,7 +19,7 @@ LIVE = "live-trading"
 DEAD = "its process ended without a word; what it left is taken up by the next run"
 LATE = "late: its candle is taken in by the next run"
 
-_SECONDS, _STARTING_SECONDS = 5.0, 30.0
+_SECONDS, _STARTING_SECONDS = 2.0, 30.0
 """What a run may spend on it, and what there is time for before the first one."""
 _ENDING = timedelta(minutes=2)
 """After its work and without the lock, a run may take this long to tell Prefect that it is Completed."""

@@ -13,9 +13,11 @@ from data.writer import Lake
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Take them away; locks and halts of the tests are in a folder of their own."""
     for name in [name for name in os.environ if name.startswith("JARVIS_") and name != "JARVIS_MARKET_DATA"]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("JARVIS_STATE", str(tmp_path_factory.mktemp("state")))
 
 
 @pytest.fixture

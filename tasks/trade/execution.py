@@ -130,8 +130,8 @@ def cancel(desk: Desk, intent: Intent) -> None:
 def settle(desk: Desk) -> None:
     """Bring every order that the runs before left open or in doubt as near to its end as it goes.
 
-    The desk is blocked where one's fate remains unknown. A limit order that rested too long is cancelled, and what it
-    did not fill is bought at the market's price if the options say so.
+    The desk is blocked where one's fate remains unknown. A limit order that rested too long is cancelled here, unless
+    what it did not fill is to be bought: that waits for what the newest candle says.
     """
     desk.unblock()
     for intent in [order for order in desk.ledger.orders.values() if not order.is_final]:
@@ -139,7 +139,8 @@ def settle(desk: Desk) -> None:
             resolve(desk, intent)
         else:
             _look_at(desk, intent)
-        if not desk.broker.simulates:  # on paper the candle comes first, which may fill it
+        nothing_follows = desk.run.options.on_timeout == "cancel" or halted(desk.run.symbol) is not None
+        if nothing_follows and not desk.broker.simulates:  # on paper the candle comes first, which may fill it
             end_in_time(desk, intent)
     if not desk.broker.simulates and not desk.blocked:
         _note_strangers(desk)
@@ -192,15 +193,20 @@ def _reject(desk: Desk, intent: Intent, reason: str) -> None:
 
 
 def end_in_time(desk: Desk, intent: Intent) -> None:
-    """Cancel a limit order that has rested for too long, and buy the rest at once if the options say so."""
-    options = desk.run.options
+    """Cancel a limit order that has rested for too long, and buy the rest at once if the options say so.
+
+    A halt ends it at once, and nothing is bought.
+    """
+    options, stop = desk.run.options, halted(desk.run.symbol)
     if intent.type != "limit" or intent.is_final or intent.in_doubt:
         return
-    if desk.now() - intent.intended < options.limit_timeout * SECOND:
+    if stop is None and desk.now() - intent.intended < options.limit_timeout * SECOND:
         return
     cancel(desk, intent)
     rest = desk.market.round_amount(intent.amount - intent.filled)
-    if options.on_timeout == "cancel" or not intent.is_final or desk.blocked or intent.event == "filled":
+    if stop is not None or options.on_timeout == "cancel":
+        return
+    if not intent.is_final or desk.blocked or intent.event == "filled":
         return
     wish = next_attempt(desk, replace(intent, type="market", price=None, amount=rest))
     try:

@@ -101,6 +101,7 @@ class Ledger:
         self._read_fills()
         self.decisions: list[Decision] = self._read_decisions()
         """Oldest first."""
+        self._took = False
         self._read_until = nanoseconds(self.decisions[-1].ts) if self.decisions else 0
 
     @property
@@ -132,8 +133,9 @@ class Ledger:
 
     @property
     def has_moved(self) -> bool:
-        """Whether there are fills in the last candle that was decided when the ledger was opened, or later ones."""
-        return bool(self.fills) and self.fills[-1].at >= self._read_until
+        """Whether fills were taken in, however old, or were there in the last candle that was decided when the ledger was
+        opened, or after it."""
+        return self._took or (bool(self.fills) and self.fills[-1].at >= self._read_until)
 
     def fills_frame(self) -> pd.DataFrame:
         """Return the fills by time, in the columns of the table fills."""
@@ -171,7 +173,7 @@ class Ledger:
         standing = Standing(self.base, self._standing.position, self._standing.trades)
         taken = [self._taken(intent, fill, standing) for fill in new]
         self._append("fills", pd.DataFrame([self._fill_row(fill) for fill in taken]))
-        self._standing = standing
+        self._standing, self._took = standing, True
         self.fills.extend(taken)
         self.fills.sort(key=attrgetter("at"))
         intent.filled += sum((fill.amount for fill in taken), Decimal(0))

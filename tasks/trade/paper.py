@@ -23,7 +23,7 @@ from tasks.exchange.orders import Balance, Fill, Order, OrderRequest, Side
 from tasks.exchange.rules import MarketRules
 from tasks.exchange.trading import Quote, refuse_breach, refuse_contradiction
 from tasks.exchange.units import MICROSECOND, SECOND
-from tasks.trade.intent import Intent
+from tasks.trade.intent import NEVER_REACHED, Intent
 
 if TYPE_CHECKING:
     from tasks.engine.books import Planned
@@ -110,8 +110,8 @@ class PaperBroker:
     def restore(self, cash: float, position: Decimal, orders: Iterable[Intent]) -> None:
         """Begin with this money (quote currency), position (base currency), and those of the orders that are open.
 
-        A market order that was accepted and not filled is executed now. Raises TryLater where that needs a price that
-        cannot be had.
+        A market order that was accepted and not filled is executed now, or is none if the money does not suffice any
+        more. Raises TryLater where that needs a price that cannot be had.
         """
         if not (math.isfinite(cash) and position.is_finite() and position >= 0):
             raise BadInput(f"an account on paper cannot begin with {cash} of money and a position of {position}")
@@ -131,7 +131,10 @@ class PaperBroker:
             if intent.filled >= intent.amount:
                 self._orders[intent.client_id] = _filled(request, intent)
             elif request.price is None:
-                self.submit(request)
+                try:
+                    self.submit(request)
+                except Refused as error:
+                    self._orders[intent.client_id] = _never_was(request, intent, str(error))
             else:
                 self._place(request, request.price, None, intent.intended)
 
@@ -283,6 +286,11 @@ def _shown(order: Order) -> Order:
 def _filled(request: OrderRequest, intent: Intent) -> Order:
     """Return an order whose fills the ledger has: nothing more is to come of it."""
     return Order(intent.client_id, request, "closed", intent.intended, filled=intent.filled)
+
+
+def _never_was(request: OrderRequest, intent: Intent, why: str) -> Order:
+    """Return an order that was taken by a process killed before it was filled: what it was for may be wanted again."""
+    return Order(intent.client_id, request, "rejected", intent.intended, reason=f"{NEVER_REACHED}: {why}")
 
 
 def _plain(value: float) -> Decimal:

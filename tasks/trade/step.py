@@ -59,10 +59,12 @@ class Step:
             left = self._pass(bar)
             leave = left.exit or leave
             if bar != new[-1]:
-                decisions.append(self._missed(bar, "a later one had closed when this was looked at"))
+                decisions.append(self._decide_late(bar))
             else:
                 decisions.append(self._decide(bar, left._replace(exit=leave)))
         self.fold.book_until()
+        if not new:
+            self._end_entries()
         self._note_overdue()
         if decisions:
             marks = [self.fold.marks[self._position(decision.ts)] for decision in decisions]
@@ -110,19 +112,25 @@ class Step:
 
     def _decide(self, bar: int, left: Left) -> Decision:
         """Decide the newest candle, now that it is closed."""
-        desk = self.desk
         self.fold.book_until()
-        if desk.paper is not None:
-            for order in self._open_orders():
-                end_in_time(desk, order)
         wanted = self.books.decide(self._wanted[bar])
         made = self._made_before(bar) or (None if wanted else left.order)
         leave = None if left.exit is None or self._is_held_by_a_stop(left.exit) else left.exit
         if made is not None:
             return self._done(bar, made)
-        if wanted or leave is not None:
-            return self._hindered(bar) or self._act(bar, leave)
-        return self._hindered(bar) or self._quiet(bar)
+        hindered = self._hindered(bar)
+        if hindered is None and (wanted or leave is not None):
+            return self._act(bar, leave)
+        self._end_entries()
+        return hindered or self._quiet(bar)
+
+    def _decide_late(self, bar: int) -> Decision:
+        """Record a candle after which a later one has closed: it is not acted on, unless it was before a crash."""
+        made = self._made_before(bar)
+        if made is None:
+            return self._missed(bar, "a later one had closed when this was looked at")
+        self.books.decide(self._wanted[bar])
+        return self._done(bar, made)
 
     def _hindered(self, bar: int, quote: Quote | None = None) -> Decision | None:
         """Return the decision to do nothing if nothing may be done; None if it may."""
@@ -143,7 +151,7 @@ class Step:
                 quote = self.desk.broker.price(self.desk.run.symbol)
                 at = self.desk.broker.now()
                 planned = self._planned(bar, leave, quote, at)
-                if planned is not None and self._clear_the_way(planned):
+                if self._clear_the_way(planned):
                     planned = self._planned(bar, leave, quote, at)
                 hindered = self._hindered(bar, quote)
                 if hindered is not None:
@@ -165,17 +173,15 @@ class Step:
     def _planned(self, bar: int, leave: Planned | None, quote: Quote, at: int) -> Planned | None:
         """Return what is to be done at this price and instant (ns), with the market's own minimum looked at."""
         market = float(quote.last)
-        if leave is None:
+        if leave is None or self.books.position <= 0.0:  # what was to be left is sold already
             planned = self.books.plan(market, at // MICROSECOND, age=self._age(bar, at))
             if planned is not None and planned.side == "buy":  # sized by what it will cost where the spread is wide
                 asked = float(quote.ask) / (1.0 + self.desk.run.rules.slippage)
                 if asked > market:
                     planned = self.books.plan(asked, at // MICROSECOND, age=self._age(bar, at))
-        elif self.books.position > 0.0:
+        else:
             paid = market * (1.0 - self.desk.run.rules.slippage)
             planned = leave._replace(type="market", amount=self.books.position, market=market, price=paid)
-        else:
-            planned = None
         if planned is None or planned.refusal:
             return planned
         amount = self._amount(planned)
@@ -200,13 +206,19 @@ class Step:
             return order
         return replace(order, type="limit", price=self.desk.market.round_price(quote.bid, "buy"))
 
-    def _clear_the_way(self, planned: Planned) -> bool:
-        """Cancel what rests at the exchange and would meet the order that is planned; tell whether there was any."""
-        kinds = {"limit", "stop"} if planned.side == "sell" else {"limit"}
+    def _clear_the_way(self, planned: Planned | None) -> bool:
+        """Cancel what rests at the exchange and was wanted before, and what would meet the order that is planned; tell
+        whether there was any."""
+        kinds = {"limit", "stop"} if planned is not None and planned.side == "sell" else {"limit"}
         resting = [order for order in self._open_orders() if order.type in kinds]
         for order in resting:
             cancel(self.desk, order)
         return bool(resting)
+
+    def _end_entries(self) -> None:
+        """End the entries that rest for too long, or at all while trading is halted."""
+        for order in self._open_orders():
+            end_in_time(self.desk, order)
 
     def _refuse(self, order: Intent, planned: Planned, at: int) -> None:
         """Write down an order that is not sent, and count its target as acted on."""
@@ -218,10 +230,14 @@ class Step:
             self.desk.tell(kind, f"{order.side} was not made: {planned.refusal}")
 
     def _done(self, bar: int, order: Intent, quote: Quote | None = None) -> Decision:
-        """Return the decision that an order was made for, and count its target as acted on."""
+        """Return the decision that an order was made for, and count its target as acted on: but for one to sell that
+        the exchange ended before it was filled, which is wanted still."""
+        if order.side == "sell" and order.event in ("rejected", "cancelled") and not self.desk.ledger.was_not_sent(order):
+            sold = f"{order.filled.normalize():f} of {order.amount.normalize():f} {self.desk.market.base}"
+            return self._row(bar, "failed", f"{sold} was sold: {order.ended}", order=order, quote=quote)
         if order.event == "rejected":
             reason, detail = "refused", _sentence(order.ended)
-        elif order.in_doubt or self.desk.blocked:
+        elif order.in_doubt or (not order.is_final and self.desk.blocked_by == "unknown_order"):
             reason, detail = "unknown_order", self.desk.blocked or f"order {order.order_id} is in doubt"
         else:
             said = "waits" if not order.filled else "is" if order.is_final else "is so far"

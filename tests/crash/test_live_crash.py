@@ -159,9 +159,18 @@ def check(lake: Lake, trials: Trials, opening: dict[str, Decimal]) -> None:
 
 
 @pytest.mark.parametrize(
-    "count", [12, pytest.param(500, marks=[pytest.mark.crash, pytest.mark.timeout(7200)])], ids=["some", "all"]
+    ("seed", "count"),
+    [
+        pytest.param(0, 10, id="some"),
+        *(
+            pytest.param(seed, 50, marks=[pytest.mark.crash, pytest.mark.timeout(3600)], id=f"seed {seed}")
+            for seed in range(1, 11)
+        ),
+    ],
 )
-def test_killed_anywhere_no_decision_makes_two_orders_and_no_fill_is_lost(count: int, tmp_path: Path) -> None:
+def test_killed_anywhere_no_decision_makes_two_orders_and_no_fill_is_lost(
+    seed: int, count: int, tmp_path: Path
+) -> None:
     opening = {"USD": Decimal(1_000_000), "BTC": Decimal(10), "ETH": Decimal(100)}
     multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.crash.live_victim"])
     with practice_exchange(symbols=SYMBOLS, balances=opening, paused=False, speed=SPEED, start=None) as practice:
@@ -170,7 +179,7 @@ def test_killed_anywhere_no_decision_makes_two_orders_and_no_fill_is_lost(count:
             "JARVIS_STATE": str(tmp_path / "state"),
             "JARVIS_EXCHANGE_URLS": f'{{"practice": "{practice.url}"}}',
         }
-        trials = Trials(practice, environment, random.Random(4))
+        trials = Trials(practice, environment, random.Random(seed))
         lake = Lake(tmp_path / "lake")
         assert trials.start(0) == "ended"
         for _ in range(count):

@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,78 +14,19 @@ import pytest
 from data.errors import BadInput
 from data.runs import read_run
 from data.writer import Lake
-from flows.cli import main
 from flows.parameters import LiveParameters
 from flows.parity import check_parity
 from tasks.exchange.keys import practice_keys
 from tasks.exchange.lock import alone
 from tasks.trade.halt import halt, halted
 from tests.flow.test_live_parity import FIRST, MARKET, candle_rows, random_candles
+from tests.servers.command_line import Jarvis, fails, only
 from tests.servers.practice_exchange import Practice, practice_exchange
 from tests.servers.processes import BIN, environment
 from tests.servers.recorded_market import EXCHANGE, replay
 
 MINUTE = 60.0
 HOLD = ("live", "--strategy", "buy_and_hold", "--cash", "1000", "--history", "20")
-
-
-@dataclass
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Jarvis = Callable[..., Done]
-
-
-@pytest.fixture
-def jarvis(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Jarvis:
-    """The command line, in this process; there is no Prefect server."""
-    monkeypatch.setenv("JARVIS_STATE", str(tmp_path / "state"))
-    monkeypatch.setenv("PREFECT_API_URL", "")
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["jarvis", *arguments])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Done(code, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def practice(monkeypatch: pytest.MonkeyPatch) -> Iterator[Practice]:
-    with practice_exchange() as exchange:
-        monkeypatch.setenv("JARVIS_EXCHANGE_URLS", json.dumps({"practice": exchange.url}))
-        exchange.step(30 * MINUTE)
-        yield exchange
-
-
-def fails(done: Done, code: int, words: str) -> None:
-    """The command ended so, with one line that says this."""
-    assert (done.code, done.out) == (code, ""), done
-    assert words in done.err
-    assert len(done.err.strip().splitlines()) == 1
-    assert "Traceback" not in done.err
-
-
-def only(done: Done) -> dict[str, Any]:
-    """What a step of one symbol told in JSON."""
-    assert done.code == 0, done.err
-    (outcome,) = done.json
-    found: dict[str, Any] = outcome
-    return found
 
 
 def test_a_step_prints_its_decision_and_the_next_one_that_nothing_closed(jarvis: Jarvis, practice: Practice) -> None:

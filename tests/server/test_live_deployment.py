@@ -16,6 +16,7 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import State
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.server.schemas.schedules import IntervalSchedule as ServersSchedule
 from prefect.states import Completed, Pending, Running, Scheduled
@@ -117,14 +118,14 @@ def begun(client: SyncPrefectClient, state: Any, minutes_ago: float, **parameter
     return run.id
 
 
-def seen(client: SyncPrefectClient, run: UUID) -> tuple[str, str | None]:
+def seen(client: SyncPrefectClient, run: UUID) -> tuple[str | None, str | None]:
     state = client.read_flow_run(run).state
     assert state is not None
     return state.name, state.message
 
 
 def test_dead_runs_of_the_session_are_marked_and_no_others(client: SyncPrefectClient) -> None:
-    dead = [begun(client, state, 60, symbols=["BTC/USD"]) for state in (Running(), Pending())]
+    dead = [begun(client, state(), 60, symbols=["BTC/USD"]) for state in (Running, Pending)]
     reporting = begun(client, Running(), 0.5, symbols=["BTC/USD"])
     elsewhere = begun(client, Running(), 60, symbols=["ETH/USD"])
     ended = begun(client, Completed(), 60, symbols=["BTC/USD"])
@@ -158,7 +159,7 @@ def test_before_serving_dead_runs_free_the_place_and_late_ones_are_cancelled(cli
     due = {name: datetime.now(UTC) + timedelta(minutes=minutes) for name, minutes in (("late", -5), ("next", 5))}
 
     def scheduled(when: str, *tags: str) -> UUID:
-        state = Scheduled(scheduled_time=due[when])
+        state: State[Any] = Scheduled(scheduled_time=due[when])
         return client.create_flow_run_from_deployment(deployment, state=state, tags=tags).id
 
     late = [scheduled("late", "auto-scheduled") for _ in range(53)]  # more than one request can cancel
@@ -216,7 +217,7 @@ def test_a_run_shows_its_tags_its_report_and_its_tables(client: SyncPrefectClien
     shows()
     (run,) = client.read_flow_runs()
     assert set(run.tags) == {"paper", "practice", "sma_crossover", "1m", "BTC/USD", "ETH/USD"}
-    artifacts = client.request("POST", "/artifacts/filter", json={}).json()  # type: ignore[arg-type]
+    artifacts = client.request("POST", "/artifacts/filter", json={}).json()
     mine = {each["key"]: each["type"] for each in artifacts if each["flow_run_id"] == str(run.id)}
     assert mine == {"decision-report": "markdown", "signals": "table", "orders": "table", "account": "table"}
 

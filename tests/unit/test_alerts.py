@@ -58,6 +58,23 @@ def test_every_kind_of_alert_reaches_a_person(kind: str, mailbox: type[Mailbox])
     assert [message["kind"] for _, message in mailbox.received] == [kind]
 
 
+def test_what_lasts_is_sent_once_in_a_while_and_not_at_every_candle(
+    mailbox: type[Mailbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for candle in range(3):
+        alert("stale_data", f"no candle since {candle}", run="r")
+    alert("stale_data", "another session", run="s")
+    alert("failure", "another kind", run="r")
+    assert [message["text"] for _, message in mailbox.received] == [
+        "no candle since 0",
+        "another session",
+        "another kind",
+    ]
+    monkeypatch.setattr(alerts, "AGAIN", 0.0)
+    alert("stale_data", "still", run="r")
+    assert mailbox.received[-1][1]["text"] == "still"
+
+
 @pytest.mark.parametrize("kind", ["fill", "limit", "refused"])
 def test_what_happens_every_day_wakes_nobody(kind: str, mailbox: type[Mailbox]) -> None:
     alert(kind, "BTC/USD: bought 1", run="r")
