@@ -104,9 +104,22 @@ def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, declared: Table, *,
     if delta is None or not delta.file_uris():
         return empty(declared)
     if walled:
-        connection.register(f"{declared.name}_files", delta.to_pyarrow_dataset())
+        connection.register(f"{declared.name}_files", delta.to_pyarrow_dataset(schema=_viewed(declared)))
         return f"SELECT * FROM {declared.name}_files UNION ALL BY NAME ({empty(declared)})"
     return f"{scan(declared, lake.files(declared.name, delta))} UNION ALL BY NAME ({empty(declared)})"
+
+
+def _viewed(declared: Table) -> pa.Schema:
+    """Return the schema with texts as views: a merge writes them so, and Arrow compares a text with no view of one.
+
+    Files that have them as plain texts are read as views just as well; partitions are not in the files.
+    """
+    return pa.schema(
+        field.with_type(pa.string_view())
+        if field.type == pa.string() and field.name not in declared.partition
+        else field
+        for field in declared.schema
+    )
 
 
 def _refusal(declared: Table, reason: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +15,24 @@ import pytest
 
 from data.settings import CHECKOUT
 from tasks.signal.registry import strategies
+from tests.servers.practice_exchange import practice_exchange
 from tests.servers.processes import environment
-from tests.servers.public_exchange import HOUR, PublicExchange, serve
 
 RUN_ELSEWHERE = {
     "source .venv/bin/activate": "the tests run in the environment already",
     "panel serve dashboards/trading.py": "tests/browser",
     "jarvis practice-exchange --symbol BTC/USD --speed 60": "tests/server/test_practice_command.py",
-    "jarvis collect --exchange practice --symbol BTC/USD --timeframe 1h": "tests/server/test_practice_command.py",
-    "jarvis live --exchange practice --timeframe 1m --mode live --max-order 5000 --daily-loss 0.03 --stop-loss 0.02": (
-        "tests/server/test_practice_command.py"
-    ),
     "prefect deployment run live-trading": "tests/server/test_up.py",
     'prefect deployment run backtest/backtest --param \'parameters={"strategy": "macd"}\'': "tests/server/test_up.py",
 }
+
+REFUSED = {
+    "JARVIS_LIVE=yes jarvis live --exchange kraken --symbol BTC/USD --timeframe 1h --mode live --cash 100": (
+        "KRAKEN_PUBLIC_KEY"
+    ),
+    "jarvis reconcile --exchange practice --accept USD": "no unexplained difference",
+}
+"""Commands that need what only their reader has, and the words with which they are refused here."""
 
 
 def blocks(document: str, language: str) -> list[tuple[str, str]]:
@@ -42,10 +46,16 @@ def run(command: str, folder: Path) -> None:
     done = subprocess.run(
         command, shell=True, cwd=folder, env=environment(), capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    told = f"{command}\n{done.stdout}{done.stderr}"
+    refusal = REFUSED.get(command.partition("  #")[0].rstrip())
+    if refusal is None:
+        assert done.returncode == 0, told
+    else:
+        assert done.returncode in (1, 2), told
+        assert refusal in done.stderr.splitlines()[-1], told
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/strategies.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/strategies.md", "docs/live.md"])
 def test_every_command_works_in_the_order_written(
     document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,9 +66,12 @@ def test_every_command_works_in_the_order_written(
 
 @contextmanager
 def exchanges_on_loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    now = int(time.time())
-    with serve(PublicExchange(now, now // HOUR * HOUR - 2_000 * HOUR)) as exchange:
-        monkeypatch.setenv("JARVIS_EXCHANGE_URLS", json.dumps({"kraken": exchange.url, "bitfinex": exchange.url}))
+    """Let the practice exchange, whose clock is this machine's, stand for the exchanges whose language it speaks."""
+    balances = {"USD": Decimal(1_000_000), "BTC": Decimal(1), "ETH": Decimal(1)}
+    symbols = ("BTC/USD", "ETH/USD")
+    with practice_exchange(symbols=symbols, balances=balances, start=None, paused=False) as practice:
+        names = ("kraken", "bitfinex", "practice")
+        monkeypatch.setenv("JARVIS_EXCHANGE_URLS", json.dumps(dict.fromkeys(names, practice.url)))
         yield
 
 

@@ -349,3 +349,24 @@ def test_a_filter_on_time_reads_a_fraction_of_a_compacted_table(lake: Lake) -> N
         WHERE ts >= TIMESTAMPTZ '2024-03-01' AND ts < TIMESTAMPTZ '2024-03-08'""",
     )
     assert week < everything / 3, f"a week {week:.4f} s, all {everything:.4f} s"
+
+
+@both
+def test_rows_that_were_merged_in_are_found_by_their_texts(lake: Lake, walled: bool) -> None:
+    """A merge writes texts as views, an append does not; both kinds of files are in the table."""
+    record_run(lake, a_run("r"), {"metrics": metrics("r", "sharpe_ratio").drop(columns="run_id")})
+    lake.upsert("metrics", metrics("r", "sharpe_ratio", "cagr", value=2.0))
+    lake.append("metrics", metrics("r", "sortino_ratio", value=3.0))
+    lake.append("candles", candles())
+    lake.upsert("candles", candles(open=101.0))
+    with connect(lake, walled=walled) as connection:
+        for condition, found in (
+            ("= 'cagr'", 1),
+            ("> 'cagr'", 2),
+            ("in ('cagr', 'sortino_ratio')", 2),
+            ("like 's%'", 2),
+        ):
+            count = connection.execute(f"SELECT count(*) FROM metrics WHERE metric {condition}").fetchone()
+            assert count == (found,), condition
+        held = "exchange = 'kraken' AND symbol = 'BTC/USD' AND open = 101"
+        assert connection.execute(f"SELECT count(*) FROM candles WHERE {held}").fetchone() == (3,)
