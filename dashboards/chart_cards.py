@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from dashboards import queries
-from dashboards.look import Theme, part
+from dashboards.hub import background
+from dashboards.look import PALETTES, Theme, part
+from dashboards.preview import sketch
 from dashboards.queries import Run
+from dashboards.renewal import renew
 from dashboards.session import Card, Session
 from data.errors import LakeError
 
@@ -33,34 +37,83 @@ Drawn = dict[str, list[Any] | str]
 class ChartCards:
     """Price, equity and drawdown of one run at a time, on one axis of time."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, markers: Callable[..., Any]) -> None:
+        """`markers` is the question for what stands at the price: trades, or fills."""
         self._session = session
+        self._questions = {
+            "candles": queries.candles,
+            "indicators": queries.indicators,
+            "markers": markers,
+            "equity": queries.equity,
+            "first_open": queries.first_open,
+        }
         self._turn = 0
         self._time: Any = None
         self._shown = ""
+        self._drawn: Drawn = {}
+        self._behind: Run | None = None
+        self._following = False
         self.cards = {"price": Card("The price"), "equity": Card("The equity"), "drawdown": Card("The drawdown")}
+
+    def preview(self, run: Run) -> dict[str, str]:
+        """Return sketches of what somebody was shown before."""
+        kept, colours = self._session.hub.kept, PALETTES[self._session.theme]
+        shown = {}
+        if (candles := kept(queries.candles, run)) is not None:
+            shown["price"] = sketch([(candles["close"], colours.hold)])
+        if (equity := kept(queries.equity, run)) is not None:
+            held = equity["price"] / equity["price"].iloc[0] * run.cash
+            shown["equity"] = sketch([(held, colours.hold), (equity["equity"], colours.equity)])
+            shown["drawdown"] = sketch([(equity["drawdown"], colours.down)])
+        return shown
 
     async def fill(self, run: Run) -> None:
         """Ask, draw and show; the same run drawn again keeps the part of time that is in view."""
         self._turn += 1
-        turn = self._turn
+        self._behind = None
+        await self._fill(self._turn, run, self._show)
+
+    def follow(self, run: Run) -> None:
+        """Bring the charts of the run that is shown up to date where they stand, soon.
+
+        Drawing is the most expensive thing that a page does: it may take a tenth of the time, no more.
+        """
+        self._behind = run
+        if not self._following:
+            background(self._follow())
+
+    async def _follow(self) -> None:
+        self._following = True
+        try:
+            while (run := self._behind) is not None:
+                self._behind = None
+                began = time.monotonic()
+                await self._fill(self._turn, run, self._renew)
+                await asyncio.sleep(9 * (time.monotonic() - began))
+        finally:
+            self._following = False
+
+    async def _fill(self, turn: int, run: Run, show: Callable[[Run, Any, Drawn], None]) -> None:
         answers = await self._ask(run)
         view = (self._time.start, self._time.end) if self._time is not None and run.run_id == self._shown else None
         draw = asyncio.get_running_loop().run_in_executor(_THREAD, _draw, run, answers, self._session.theme, view)
-        time, drawn = await draw
-        self._session.apply(lambda: self._show(run, time, drawn) if turn == self._turn else None)
+        axis, drawn = await draw
+        self._session.apply(lambda: show(run, axis, drawn) if turn == self._turn else None)
 
     async def _ask(self, run: Run) -> Answers:
-        questions = (queries.candles, queries.indicators, queries.markers, queries.equity, queries.first_open)
-        asked = [self._session.hub.ask(question, run) for question in questions]
+        asked = [self._session.hub.ask(question, run) for question in self._questions.values()]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, LakeError):
                 raise answer
-        return {question.__name__: answer for question, answer in zip(questions, answers, strict=True)}
+        return dict(zip(self._questions, answers, strict=True))
 
-    def _show(self, run: Run, time: Any, drawn: Drawn) -> None:
-        self._time, self._shown = time, run.run_id
+    def _renew(self, run: Run, axis: Any, drawn: Drawn) -> None:
+        if not renew(self._time, self._drawn, axis, drawn):
+            self._show(run, axis, drawn)
+
+    def _show(self, run: Run, axis: Any, drawn: Drawn) -> None:
+        self._time, self._shown, self._drawn = axis, run.run_id, drawn
         for name, figures in drawn.items():
             if isinstance(figures, str):
                 self.cards[name].fail(figures)
@@ -75,7 +128,7 @@ def _pane(content: Any) -> Any:
 def _draw(run: Run, answers: Answers, theme: Theme, view: View | None) -> tuple[Any, Drawn]:
     from dashboards.charts import Charts  # seconds to import, the first time
 
-    charts = Charts(run.start_ts, run.end_ts, theme, view)
+    charts = Charts(run.drawn_from, run.end_ts, theme, view)
     drawn: Drawn = {
         "price": _price(charts, answers),
         "equity": _drawn(charts.equity, answers["equity"], run.cash, _without_fault(answers["first_open"])),

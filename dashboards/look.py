@@ -107,3 +107,12 @@ def figure(value: float | None, unit: str) -> str:
         text = f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
         return text if unit == "count" else f"{text} {unit}"
     return f"{value:,.2f}"
+
+
+def number(value: float | None) -> str:
+    """Write a price or an amount with the digits that it has, no more than eight.
+
+    >>> number(20123.4), number(0.00012)
+    ('20,123.4', '0.00012')
+    """
+    return NONE if value is None or math.isnan(value) else f"{value:,.8g}"

@@ -19,7 +19,7 @@ def label(run: Run) -> str:
 
 def option(run: Run) -> dict[str, str]:
     """Return a run as the picker lists it."""
-    where = f"{run.symbol} {run.timeframe} {run.exchange}"
+    where = " ".join([run.symbol, run.timeframe, run.exchange, *([run.kind] if run.is_session else [])])
     when = f"{run.created_at:%Y-%m-%d %H:%M}"
     return {"id": run.run_id, "title": run.strategy, "details": _parameters(run), "where": where, "when": when}
 
@@ -35,14 +35,15 @@ def head(run: Run) -> str:
     chips = [
         ("", f"{run.symbol} {run.timeframe}"),
         ("from", run.exchange),
+        ("mode", run.kind if run.is_session else ""),
         ("", _parameters(run)),
         ("", f"{run.start_ts:%d %b %Y} to {run.end_ts:%d %b %Y}"),
         ("candles", f"{run.candles:,}"),
         ("run", run.run_id),
-        ("recorded", f"{run.created_at:%Y-%m-%d %H:%M} UTC"),
+        ("begun" if run.is_session else "recorded", f"{run.created_at:%Y-%m-%d %H:%M} UTC"),
     ]
     if run.bucket:
-        chips.insert(5, ("drawn as candles of", _span(run.bucket)))
+        chips.insert(6, ("drawn as candles of", _span(run.bucket)))
     return part("head", run=run, chips=[chip for chip in chips if chip[1]], prefect=_prefect(run))
 
 
@@ -56,20 +57,23 @@ def manifest(run: Run) -> str:
     return json.dumps(facts, indent=2, ensure_ascii=False)
 
 
-def none_yet() -> str:
-    """Return what to do with a lake that has no runs."""
-    return part(
-        "message",
-        title="No backtest yet",
-        text="This page fills by itself as soon as the first one is done. In the checkout, run:",
-        commands=["jarvis backtest --exchange sample --symbol AAPL", "jarvis strategies      # what else can be run"],
-    )
+_FIRST = {
+    "backtest": ["jarvis backtest --exchange sample --symbol AAPL", "jarvis strategies      # what else can be run"],
+    "session": ["jarvis practice-exchange --symbol BTC/USD --speed 60", "jarvis live --exchange practice --stream"],
+}
+
+
+def none_yet(noun: str) -> str:
+    """Return what to do with a lake that has no runs of this kind."""
+    text = "This page fills by itself as soon as the first one is recorded. In the checkout, run:"
+    return part("message", title=f"No {noun} yet", text=text, commands=_FIRST[noun])
 
 
 def absent(wanted: str, newest: Run, theme: str) -> str:
     """Return what to do about a run that the lake does not have."""
-    address = "?" + urlencode({"page": "backtest", "run": newest.run_id, "theme": theme})
-    return part("absent", wanted=wanted, newest=newest, address=address)
+    page, noun = ("live", "session") if newest.is_session else ("backtest", "backtest")
+    address = "?" + urlencode({"page": page, "run": newest.run_id, "theme": theme})
+    return part("absent", wanted=wanted, noun=noun, newest=newest, address=address)
 
 
 def _parameters(run: Run) -> str:

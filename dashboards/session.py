@@ -30,7 +30,15 @@ class Card:
     def show(self, *contents: Any, alone: bool = False) -> None:
         """Show contents; `alone` hides the rest of the page. The caller holds the document's lock."""
         self.failed = False
-        self.slot.objects = [html(content) if isinstance(content, str) else content for content in contents]
+        shown = self.slot.objects
+        if len(shown) == len(contents) and all(
+            isinstance(pane, pn.pane.HTML) and isinstance(content, str)
+            for pane, content in zip(shown, contents, strict=True)
+        ):  # text that is the same as before is not sent again
+            for pane, content in zip(shown, contents, strict=True):
+                pane.object = content
+        else:
+            self.slot.objects = [html(content) if isinstance(content, str) else content for content in contents]
         self.slot.css_classes = ["filled", "alone"] if alone else ["filled"]
 
     def fail(self, reason: str, *, alone: bool = False) -> None:

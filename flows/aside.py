@@ -9,6 +9,7 @@ import contextvars
 import logging
 import threading
 from collections.abc import Callable
+from typing import Self
 
 from data.errors import JarvisError
 
@@ -40,3 +41,24 @@ def aside(what: str, work: Callable[[], object], seconds: float) -> bool:
     if failures:
         logger.warning("%s: %s", what, failures[0])
     return not failures
+
+
+class Behind:
+    """Work that goes on behind trading, a piece at a time: what comes while one is under way is left out."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+
+    def do(self, work: Callable[[], object]) -> None:
+        """Begin a piece of work, which raises nothing, and do not wait for it."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True)
+            self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait for the piece under way, unless something went wrong."""
+        if self._thread is not None and kind is None:
+            self._thread.join()

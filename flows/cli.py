@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import typer
 
 from data.errors import BadInput, JarvisError, TryLater
 from flows.options import pairs, takes
 from flows.parameters import BacktestParameters, CollectParameters, LiveParameters
-
-if TYPE_CHECKING:
-    from flows.outcome import Outcome
 
 app = typer.Typer(
     name="jarvis",
@@ -27,6 +25,9 @@ app = typer.Typer(
 )
 strategies_app = typer.Typer(invoke_without_command=True, help="List the strategies and their parameters; check one.")
 app.add_typer(strategies_app, name="strategies")
+
+_lost: list[str] = []
+"""What was said of a Prefect server that went away while a run was under way."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value, for machines.")]
 Limits = Literal["none", "starter", "intermediate", "pro"]
@@ -94,22 +95,19 @@ def live(
         jarvis live --exchange kraken --symbol BTC/USD --timeframe 1h --strategy macd --cash 1000
     """
     from flows import output
-    from flows.server import load_environment, server_ready
+    from flows.server import load_environment
 
     load_environment()
-    recorded = server_ready()
+    recorded = _recorded()
     from flows.live import live_stream, live_trading
-    from flows.live import stream as plain_stream
+    from flows.outcome import StepFailed
 
     _announce(parameters)
     if stream:
-        run = live_stream if recorded else plain_stream
-        run(parameters, lambda outcomes: output.stepped(outcomes, as_json=as_json))
+        _run(live_stream, parameters, lambda outcomes: output.stepped(outcomes, as_json=as_json), recorded=recorded)
         return
-    from flows.outcome import StepFailed
-
     try:
-        outcomes = _outcomes(live_trading, parameters, recorded=recorded)
+        outcomes = _run(live_trading, parameters, recorded=recorded)
     except StepFailed as failed:
         output.stepped(failed.outcomes, as_json=as_json)
         raise
@@ -360,25 +358,56 @@ def _announce(parameters: LiveParameters) -> None:
             typer.echo(output.announcement(parameters), err=True)
 
 
-def _outcomes(flow: Any, parameters: LiveParameters, *, recorded: bool) -> list[Outcome]:
-    """Run the flow; one that Prefect calls cancelled, as another is at the session, is TryLater as without it."""
+def _recorded() -> bool:
+    """Tell whether Prefect can record a run; where one is set up and does not, say so."""
+    from flows.server import api_url, server_ready
+
+    ready = server_ready()
+    if os.environ.get("PREFECT_API_URL") and not ready:
+        _warn(f"no Prefect server admits us at {api_url()}: this run is not recorded there; the lake has it all")
+    return ready
+
+
+def _run(flow: Any, *arguments: Any, recorded: bool) -> Any:
+    """Run a flow; one that Prefect calls cancelled, as another is at the session, is TryLater as without it."""
     if not recorded:
-        return cast("list[Outcome]", flow.fn(parameters))
-    state = flow(parameters, return_state=True)
-    if state.is_cancelled():
-        raise TryLater(state.message)
-    return cast("list[Outcome]", state.result())
+        return flow.fn(*arguments)
+    from prefect.client.schemas.objects import State
+
+    from flows.shown import shown
+
+    result = shown(flow, *arguments, say=_lose)
+    if isinstance(result, State):
+        raise TryLater(result.message or "")
+    return result
+
+
+def _lose(text: str) -> None:
+    """Say that Prefect's server went away."""
+    _warn(text)
+    _lost.append(text)
+
+
+def _warn(text: str) -> None:
+    typer.echo(f"jarvis: {text}", err=True)
 
 
 def main() -> None:
     """Run the command line; every error of ours is one line on standard error and an exit code."""
+    code = 0
     try:
         app()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except JarvisError as error:
         typer.echo(f"jarvis: {error}", err=True)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = 130
+    if _lost:
+        sys.stdout.flush()
+        os._exit(code)  # else Prefect's threads would try for minutes to tell its server what has happened
+    sys.exit(code)
 
 
 if __name__ == "__main__":

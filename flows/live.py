@@ -5,18 +5,21 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import pandas as pd
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.settings import get_current_settings
 from prefect.states import Cancelled
 
 from data.candles import fingerprint
-from data.errors import TryLater
+from data.errors import ExchangeError, SourceError, TryLater
 from data.timeframe import parse_timeframe
 from data.upkeep import compact
+from flows.aside import Behind
 from flows.live_report import publish_live
-from flows.outcome import Outcome, outcome, refuse_failures, tell
+from flows.outcome import Outcome, left_out, outcome, refuse_failures, tell
 from flows.parameters import LiveParameters
 from flows.report import flow_run_id
 from flows.session import Session, opened
@@ -35,18 +38,25 @@ from tasks.trade.reconcile import reconcile
 LIVE_TIMEOUT = 600
 """Seconds after which Prefect ends a run; what it leaves in doubt the next one resolves."""
 
+RESULTS = get_current_settings().results.local_storage_path
+"""Where Prefect keeps results by default. Told, it does not ask its server for the place again and again before it lets
+a run begin."""
+
 EVALUATE_EVERY = 30.0
 """Seconds between two evaluations in a stream."""
 
 TIDY_EVERY = 50
 """Steps of a stream between two looks at the number of files."""
 
+_PAUSE = 5.0
+"""Seconds between two steps of a stream while the exchange does not tell its time."""
+
 WRITTEN = (
     "candles", "quality", "signals", "orders", "fills", "decisions", "equity", "trades", "metrics", "reconciliations",
 )  # fmt: skip
 
 
-@flow(name="live-trading", timeout_seconds=LIVE_TIMEOUT)
+@flow(name="live-trading", timeout_seconds=LIVE_TIMEOUT, persist_result=False, result_storage=RESULTS)
 def live_trading(parameters: LiveParameters = LiveParameters()) -> list[Outcome] | State:  # noqa: B008 - it is frozen
     """Do what the newest closed candle asks for, once, in every market of a session.
 
@@ -76,7 +86,7 @@ def step(session: Session) -> list[Outcome]:
     desks = each(resume, opening, failures)
     block_unexplained(session, desks)
     wanted = {symbol: (market, lake, symbol, timeframe, desk.run.history_start) for symbol, desk in desks.items()}
-    candles = each(fetch_live, wanted, failures, due=newest_due(market.now(), timeframe))
+    candles = each(fetch_live, wanted, failures, due=due_now(market, timeframe))
     signals = each(generate_signals, {symbol: (frame, session.strategy) for symbol, frame in candles.items()}, failures)
     work = {
         symbol: (desks[symbol], candles[symbol], frame, fingerprinted(candles[symbol]))
@@ -87,18 +97,28 @@ def step(session: Session) -> list[Outcome]:
         renew(session.trader, list(desks.values()))
     metrics = evaluate(session, desks, candles, failures)
     session.desks = {symbol: desk for symbol, desk in desks.items() if symbol not in failures}
-    return [
+    outcomes = [
         outcome(run, desks.get(symbol), decided.get(symbol), metrics.get(symbol), failures.get(symbol, ""))
         for symbol, run in runs.items()
     ]
+    return outcomes + [left_out(symbol, why) for symbol, why in session.left_out.items()]
 
 
 def block_unexplained(session: Session, desks: Mapping[str, Desk]) -> None:
-    """Compare the ledger with the account; what cannot be explained stops the symbols that it concerns."""
+    """Compare the ledger with the account; what cannot be explained stops the symbols that it concerns.
+
+    While the account cannot be seen all of them are stopped, and their candles are recorded.
+    """
     if session.trader is None:
         return
-    rules = {symbol: session.trader.rules(symbol) for symbol in desks}
-    for difference in reconcile(session.lake, session.trader, session.trader.account, rules):
+    rules = {symbol: desk.market for symbol, desk in desks.items()}
+    try:
+        differences = reconcile(session.lake, session.trader, session.trader.account, rules)
+    except ExchangeError as error:
+        for desk in desks.values():
+            desk.block("reconciliation", f"the account cannot be compared with its ledger: {error}")
+        return
+    for difference in differences:
         for symbol, desk in desks.items():
             if difference.currency not in (rules[symbol].base, rules[symbol].quote):
                 continue
@@ -139,20 +159,23 @@ def stream(parameters: LiveParameters, say: Callable[[list[Outcome]], None], *, 
     the session is to be flattened, which needs it.
     """
     recorded = flow_run_id() is not None
-    with opened(parameters) as session:
+    with Behind() as reports, opened(parameters) as session:
         for number in itertools.count(1):
             give_way(session)
             with unrecorded():
                 outcomes = step(session)
             if recorded and any(outcome.orders or outcome.failure for outcome in outcomes):
-                publish_live(outcomes, parameters)
+                reports.do(partial(publish_live, outcomes, parameters))
             tell(outcomes)
             say(outcomes)
             if number == steps:
                 return
             if number % TIDY_EVERY == 0:
                 tidy(session)
-            await_close(session.market, parameters.timeframe)
+            try:
+                await_close(session)
+            except SourceError:  # its clock cannot be read: the next step asks again, and says so
+                time.sleep(_PAUSE)
 
 
 def give_way(session: Session) -> None:
@@ -163,7 +186,7 @@ def give_way(session: Session) -> None:
             raise TryLater(f"{symbol} is being flattened: the stream has ended; start it again after `jarvis resume`")
 
 
-@flow(name="live-stream")
+@flow(name="live-stream", persist_result=False, result_storage=RESULTS)
 def live_stream(parameters: LiveParameters, say: Callable[[list[Outcome]], None], steps: int | None = None) -> None:
     """Run `stream` as one flow run."""
     stream(parameters, say, steps=steps)
@@ -175,11 +198,21 @@ def tidy(session: Session) -> None:
         compact(session.lake, name)
 
 
-def await_close(market: LiveMarket, timeframe: str) -> None:
-    """Sleep until the candle closes that is open now, by the exchange's clock."""
+def await_close(session: Session) -> None:
+    """Sleep until the candle closes that is open now, by the exchange's clock. Raises TryLater as `give_way`."""
+    market, timeframe = session.market, session.parameters.timeframe
     closes = newest_due(market.now(), timeframe) + 2 * pd.Timedelta(parse_timeframe(timeframe))
     while (left := (closes - market.now()).total_seconds() / market.speed) > 0:
+        give_way(session)
         time.sleep(min(max(left / 2, 0.005), 1.0))
+
+
+def due_now(market: LiveMarket, timeframe: str) -> pd.Timestamp | None:
+    """Return the same for all symbols of a step, None where the exchange does not tell its time: each then asks."""
+    try:
+        return newest_due(market.now(), timeframe)
+    except SourceError:
+        return None
 
 
 def newest_due(now: pd.Timestamp, timeframe: str) -> pd.Timestamp:

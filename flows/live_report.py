@@ -74,7 +74,7 @@ def _publish(outcomes: Sequence[Outcome], parameters: LiveParameters) -> None:
 
 
 def _row(outcome: Outcome) -> str:
-    market = f"[{outcome.symbol}]({dashboard_address(outcome.run_id)})" if outcome.run_id else outcome.symbol
+    market = f"[{outcome.symbol}]({dashboard_address(outcome.run_id, 'live')})" if outcome.run_id else outcome.symbol
     account = [_number(outcome.account.get(name)) for name in ("position", "equity")]
     account.append(f"{outcome.account['drawdown']:.2%}" if "drawdown" in outcome.account else "")
     if outcome.failure:

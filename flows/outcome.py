@@ -49,6 +49,11 @@ def outcome(
     return result
 
 
+def left_out(symbol: str, why: str) -> Outcome:
+    """Return the outcome of a symbol that is not traded now."""
+    return Outcome(symbol, "", notes=[("failure", why)], failure=why)
+
+
 def tell(outcomes: Iterable[Outcome]) -> None:
     """Send what happened as events and alerts; to be called when trading is done."""
     for each in outcomes:

@@ -48,9 +48,9 @@ def publish_facts(series: Series, facts: Sequence[Fact]) -> None:
     create_table_artifact(cells(found.tail(_ROWS_SHOWN)), key="facts", description=f"Found in {' '.join(series)}")
 
 
-def dashboard_address(run_id: str) -> str:
+def dashboard_address(run_id: str, page: str = "backtest") -> str:
     """Return the address of a run's page in the dashboard that `jarvis up` starts."""
-    return f"http://127.0.0.1:{settings().dashboard_port}/trading?page=backtest&run={run_id}"
+    return f"http://127.0.0.1:{settings().dashboard_port}/trading?page={page}&run={run_id}"
 
 
 def tag(tags: Sequence[str], name: str | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from data.errors import BadInput, TryLater
+from data.errors import BadInput, Refused, TryLater
 from data.markets import Market
 from data.timeframe import parse_timeframe
 from data.writer import Lake
@@ -34,6 +34,9 @@ from tasks.trade.session import begin, read_session, session_id
 _KEY_PATIENCE = 30.0
 """Seconds to wait for another session that trades with the same key at the same boundary."""
 
+_AGES = 2
+"""Candles after which a signal to enter is too old, by default: what one step left undone the next still does."""
+
 STOPS = ("stop_loss", "take_profit", "trailing_stop")
 LIMITS = ("max_position", "max_order", "max_orders_a_day", "daily_loss", "max_drawdown", "cooldown", "max_deviation")
 
@@ -53,6 +56,10 @@ class Session:
     """Those of the step before, of symbols that did not fail in it: nobody else writes to their ledgers."""
     trader: LiveBroker | None = None
     """The account at the exchange; None on paper."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Symbols that the exchange does not trade now, and why."""
+    promised: dict[str, float] = field(default_factory=dict)
+    """By quote currency: the cash of those symbols that begin with this process."""
     evaluated: float = float("-inf")
     """When metrics were computed last, by this process' own clock."""
 
@@ -71,7 +78,7 @@ def opened(parameters: LiveParameters) -> Iterator[Session]:
         market = stack.enter_context(live_market(parameters.exchange))
         session = Session(Lake.open(), parameters, strategy, market)
         market.check_timeframe(parameters.timeframe)
-        markets = {symbol: market.market(symbol) for symbol in parameters.symbols}
+        markets = open_markets(session)
         if parameters.mode == "live":
             session.trader = LiveBroker(stack.enter_context(sole_client(parameters.exchange)))
             prices: Prices = session.trader
@@ -80,6 +87,19 @@ def opened(parameters: LiveParameters) -> Iterator[Session]:
         for known in markets.values():
             admit(session, known, prices, stack)
         yield session
+
+
+def open_markets(session: Session) -> dict[str, Market]:
+    """Return the markets of a session; one that is halted is left out. Raises Refused when all of them are."""
+    markets = {}
+    for symbol in session.parameters.symbols:
+        try:
+            markets[symbol] = session.market.market(symbol)
+        except Refused as error:
+            session.left_out[symbol] = str(error)
+            if len(session.left_out) == len(session.parameters.symbols):
+                raise
+    return markets
 
 
 def admit(session: Session, market: Market, prices: Prices, stack: ExitStack) -> None:
@@ -91,7 +111,9 @@ def admit(session: Session, market: Market, prices: Prices, stack: ExitStack) ->
     if read_session(session.lake, run) is None:
         refuse_small_cash(terms, prices, len(parameters.symbols))
         if session.trader is not None:
-            first_check(session.trader, symbol, terms["cash"])
+            quote = session.trader.rules(symbol).quote
+            first_check(session.trader, symbol, terms["cash"], session.promised.get(quote, 0.0))
+            session.promised[quote] = session.promised.get(quote, 0.0) + terms["cash"]
     manifest = begin(session.lake, terms, session.market.now(), parameters.history, flow_run_id())
     session.runs[symbol] = known = session_run(run, manifest)
     session.brokers[symbol] = session.trader or PaperBroker(
@@ -111,7 +133,7 @@ def terms_of(parameters: LiveParameters, strategy: Strategy, market: Market, acc
     asked = parameters.model_dump(mode="json", exclude={"symbols", "history"})
     given = {"symbol": market.symbol, "cash": parameters.cash / len(parameters.symbols), "account": account}
     identity = asked | given | {"params": strategy.model_dump(mode="json")}
-    age = parameters.max_signal_age or parse_timeframe(parameters.timeframe).total_seconds()
+    age = parameters.max_signal_age or _AGES * parse_timeframe(parameters.timeframe).total_seconds()
     return {
         "kind": parameters.mode,
         "exchange": parameters.exchange,

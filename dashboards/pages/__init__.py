@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from dashboards.pages.backtest import BacktestPage
+from dashboards.pages.session import SessionPage
 
-PAGES = (BacktestPage,)
+PAGES = (BacktestPage, SessionPage)

@@ -133,8 +133,8 @@ class Ledger:
 
     @property
     def has_moved(self) -> bool:
-        """Whether fills were taken in, however old, or were there in the last candle that was decided when the ledger was
-        opened, or after it."""
+        """Whether fills were taken in, however old, or were there when the ledger was opened, in the last candle that
+        was decided or after it."""
         return self._took or (bool(self.fills) and self.fills[-1].at >= self._read_until)
 
     def fills_frame(self) -> pd.DataFrame:

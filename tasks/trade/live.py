@@ -100,6 +100,10 @@ class LiveBroker:
         """Return the open orders of a market."""
         return self.trader.open_orders(symbol)
 
+    def has_stops(self) -> bool:
+        """Tell whether stop orders rest in any market of the account, whoever placed them."""
+        return any(order.request.trigger is not None for order in self.trader.open_orders())
+
     def balance(self) -> dict[str, Balance]:
         """Return what the account holds, by currency."""
         return self.trader.balance()
@@ -128,8 +132,9 @@ def check_permission(exchange: str) -> None:
         raise BadInput(f"{exchange} trades real money: set JARVIS_LIVE=yes in the environment or .env to allow that")
 
 
-def first_check(broker: LiveBroker, symbol: str, cash: float) -> None:
-    """Have an exchange check the smallest order there is, and see that the account has the cash of a session.
+def first_check(broker: LiveBroker, symbol: str, cash: float, promised: float = 0.0) -> None:
+    """Have an exchange check the smallest order there is, and see that the account has the cash of a session, besides
+    what is promised to others that begin with it.
 
     Raises BadInput where it has not, Refused where the market is halted or takes no order. Nothing is bought.
     """
@@ -140,8 +145,9 @@ def first_check(broker: LiveBroker, symbol: str, cash: float) -> None:
         broker.trader.validate(request)
     balance = broker.balance().get(rules.quote)
     free = balance.free if balance else Decimal(0)
-    if free < Decimal(repr(cash)):
+    if free < Decimal(repr(cash)) + Decimal(repr(promised)):
+        besides = f" besides {promised:g} for other symbols" if promised else ""
         raise BadInput(
             f"{broker.name}: the account has {free.normalize():f} {rules.quote} free, and the session of {symbol} "
-            f"needs {cash:g}: give less cash, or bring more"
+            f"needs {cash:g}{besides}: give less cash, or bring more"
         )

@@ -11,10 +11,10 @@ from data.errors import ExchangeError, Refused
 from data.timeframe import parse_timeframe
 from tasks.exchange.trading import LONGEST_SWITCH
 from tasks.exchange.units import MICROSECOND
-from tasks.trade.broker import Broker
 from tasks.trade.execution import cancel, carry_out
 from tasks.trade.intent import Intent
 from tasks.trade.ledger import instant
+from tasks.trade.live import LiveBroker
 
 if TYPE_CHECKING:
     from tasks.trade.desk import Desk
@@ -60,12 +60,12 @@ def release(desk: Desk) -> None:
         cancel(desk, intent)
 
 
-def renew(broker: Broker, desks: Sequence[Desk]) -> None:
+def renew(broker: LiveBroker, desks: Sequence[Desk]) -> None:
     """Set the dead man's switch of an account anew, where its exchange has one and its sessions want it.
 
     It fires two candles and a minute from now, by the exchange's clock. As it would take the stops away that protect
-    positions, it is taken away itself where a session places any; and it is not set where candles are so long that
-    it could not be set for two of them.
+    positions, it is taken away itself where one of these sessions places any, or the account has any by another; and it
+    is not set where candles are so long that it could not be set for two of them.
     """
     watched = [desk for desk in desks if desk.run.options.dead_man]
     if not watched:
@@ -75,7 +75,7 @@ def renew(broker: Broker, desks: Sequence[Desk]) -> None:
     if seconds > LONGEST_SWITCH:
         return
     try:
-        broker.cancel_all_after(seconds)
+        broker.cancel_all_after(0 if seconds and broker.has_stops() else seconds)
     except Refused:
         return  # the exchange has none
     except ExchangeError as error:  # to set it again does no harm, whatever became of it

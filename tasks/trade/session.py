@@ -15,6 +15,9 @@ from data.timeframe import parse_timeframe
 from data.views import read
 from data.writer import Claim, Lake
 
+_LEAST = 1e-8
+"""Base currency that counts as a position where the market knows no minimum."""
+
 
 def session_id(terms: Mapping[str, Any]) -> str:
     """Return the name of the session with these terms: a hash of its identity. A change of it is another session."""
@@ -56,15 +59,22 @@ def begin(
 
 
 def _refuse_rival(lake: Lake, terms: Mapping[str, Any], run: str) -> None:
-    """Two live sessions that trade one market on one account would sell each other's position."""
+    """Two live sessions that trade one market on one account would sell each other's position.
+
+    What is too small to be sold is nobody's rival.
+    """
     if terms["kind"] != "live":
         return
-    query = """SELECT run_id, sum(CASE side WHEN 'buy' THEN amount ELSE -amount END) AS position
+    query = """SELECT run_id, sum(
+            CASE side WHEN 'buy' THEN 1 ELSE -1 END * amount_exact::DECIMAL(38, 18)
+            - CASE fee_currency WHEN split_part(fills.symbol, '/', 1) THEN fee_exact::DECIMAL(38, 18) ELSE 0 END
+        )::DOUBLE AS position
         FROM fills JOIN runs USING (run_id) WHERE kind = 'live' AND runs.exchange = ? AND fills.symbol = ?
         AND manifest ->> 'account' = ? GROUP BY run_id"""
     place = [terms["exchange"], terms["symbol"], terms["account"]]
+    least = max(terms["sizing"]["min_amount"] or 0.0, _LEAST)
     for other in read(lake, query, place, tables={"runs", "fills"}).to_pylist():
-        if other["run_id"] != run and other["position"] * 1e8 > 1:
+        if other["run_id"] != run and other["position"] >= least:
             raise BadInput(
                 f"session {other['run_id']} holds {other['position']:g} of {terms['symbol']} on this account: "
                 f"go on with its parameters, or sell it with `jarvis flatten --run {other['run_id']}`"

@@ -63,8 +63,6 @@ class Step:
             else:
                 decisions.append(self._decide(bar, left._replace(exit=leave)))
         self.fold.book_until()
-        if not new:
-            self._end_entries()
         self._note_overdue()
         if decisions:
             marks = [self.fold.marks[self._position(decision.ts)] for decision in decisions]
@@ -230,9 +228,12 @@ class Step:
             self.desk.tell(kind, f"{order.side} was not made: {planned.refusal}")
 
     def _done(self, bar: int, order: Intent, quote: Quote | None = None) -> Decision:
-        """Return the decision that an order was made for, and count its target as acted on: but for one to sell that
-        the exchange ended before it was filled, which is wanted still."""
-        if order.side == "sell" and order.event in ("rejected", "cancelled") and not self.desk.ledger.was_not_sent(order):
+        """Return the decision that an order was made for, and count its target as acted on.
+
+        One to sell that the exchange ended before it was filled is wanted still.
+        """
+        ended = order.event in ("rejected", "cancelled") and not self.desk.ledger.was_not_sent(order)
+        if ended and order.side == "sell":
             sold = f"{order.filled.normalize():f} of {order.amount.normalize():f} {self.desk.market.base}"
             return self._row(bar, "failed", f"{sold} was sold: {order.ended}", order=order, quote=quote)
         if order.event == "rejected":

@@ -71,7 +71,7 @@ def backtested(candles: pd.DataFrame, parameters: LiveParameters, first: int) ->
     """The backtest of what a session that began at candle `first` saw, from there on."""
     strategy = create(parameters.strategy, parameters.params)
     signals = generate_signals(candles, strategy)
-    age = parameters.max_signal_age or parse_timeframe(parameters.timeframe).total_seconds()
+    age = parameters.max_signal_age or 2 * parse_timeframe(parameters.timeframe).total_seconds()
     named = parameters.model_dump()
     simulation: Simulation = simulate(
         candles.iloc[first:],

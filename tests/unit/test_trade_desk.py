@@ -300,6 +300,75 @@ def test_a_limit_order_waits_at_the_bid_and_is_cancelled_before_anything_else_is
     assert (order.status, sold.action, sold.amount, session.position) == ("cancelled", "sell", 0.1, 0)
 
 
+@pytest.mark.parametrize("filled", ["0", "0.1"])
+def test_an_entry_that_rests_is_given_up_when_the_signal_goes(lake: Lake, filled: str) -> None:
+    session = Session(lake, options=Options(order_type="limit", limit_timeout=1e6))
+    session.step(flat(1), [1.0])
+    cancelled = session.broker.cancel
+
+    def too_late_for_some(order_id: str, symbol: str) -> None:
+        if D(filled):
+            session.broker.fill(order_id, D(filled))
+        cancelled(order_id, symbol)
+
+    session.broker.cancel = too_late_for_some  # type: ignore[method-assign]
+    (given_up,) = session.step(flat(2), [1.0, 0.0])
+    assert session.broker.orders["O1"].status == "cancelled"
+    assert (given_up.action, session.position) == ("sell" if D(filled) else "hold", 0)
+
+
+@pytest.mark.parametrize(("signal", "bought"), [(1.0, ["limit", "market"]), (0.0, ["limit"])])
+def test_what_a_limit_order_left_is_bought_only_while_the_newest_candle_wants_it(
+    lake: Lake, signal: float, bought: list[str]
+) -> None:
+    session = Session(lake, options=Options(order_type="limit", on_timeout="market"))
+    session.step(flat(1), [1.0])
+    session.step(flat(2), [1.0, signal])
+    assert [order.request.type for order in session.broker.orders.values()] == bought
+    assert session.broker.orders["O1"].status == "cancelled"
+
+
+def test_what_a_limit_order_left_is_not_bought_on_an_account_that_cannot_be_explained(lake: Lake) -> None:
+    session = Session(lake, options=Options(order_type="limit", on_timeout="market"))
+    session.step(flat(1), [1.0])
+    session.broker.time = (START + 2 * STEP).value
+    desk = resume(lake, session.run, session.broker)
+    desk.block("reconciliation", "0.3 BTC are not explained")
+    execute_trade_strategy(desk, flat(2), signals_of(flat(2), [1.0, 1.0]), SEEN)
+    assert [order.status for order in session.broker.orders.values()] == ["cancelled"]
+
+
+@pytest.mark.parametrize("on_timeout", ["cancel", "market"])
+def test_a_halt_ends_an_entry_that_rests(lake: Lake, on_timeout: Any) -> None:
+    session = Session(lake, options=Options(order_type="limit", limit_timeout=1e6, on_timeout=on_timeout))
+    session.step(flat(1), [1.0])
+    halt("looking at it")
+    assert session.step(flat(2), [1.0, 1.0])[0].reason == "halted"
+    assert [order.status for order in session.broker.orders.values()] == ["cancelled"]
+
+
+def test_an_exit_that_the_exchange_refused_is_wanted_still(lake: Lake) -> None:
+    session = Session(lake)
+    session.step(flat(1), [1.0])
+    session.broker.fates = ["refused"]
+    (held,) = session.step(flat(2), [1.0, 0.0])
+    assert (held.action, held.reason, held.target) == ("hold", "failed", 1.0)
+    assert "Insufficient funds" in held.detail
+    (sold,) = session.step(flat(3), [1.0, 0.0, 0.0])
+    assert (sold.action, sold.reason, session.position) == ("sell", "signal", 0)
+
+
+def test_an_entry_goes_ahead_though_a_missed_candle_brought_an_exit_of_what_is_sold_already(lake: Lake) -> None:
+    session = Session(lake, stop_loss=0.05)
+    session.step(flat(1), [0.5])
+    desk = resume(lake, session.run, session.broker)
+    session.broker.time = (START + 2 * STEP).value + 5 * 10**9
+    execution.carry_out(desk, desk.wish(START, "sell", "exit", desk.ledger.position, "flatten"))
+    candles = flat(3)
+    candles.loc[candles.index[1], "low"] = 18_900.0
+    assert session.step(candles, [0.5, 0.5, 1.0])[-1].action == "buy"
+
+
 def test_a_goal_that_was_reached_is_taken_at_the_market_by_a_live_session(lake: Lake) -> None:
     session = Session(lake, take_profit=0.1)
     session.step(flat(1), [1.0])
@@ -359,6 +428,47 @@ def test_killed_at_any_write_a_decision_makes_one_order(lake: Lake, sells: bool)
         desk = open_desk(lake, session.run, session.broker)
         assert [each.reason for each in desk.ledger.decisions][1:] == ["signal"], written
         assert [each.target for each in desk.ledger.decisions] == target
+
+
+@pytest.mark.parametrize("sells", [False, True], ids=["buy", "sell"])
+def test_killed_at_any_write_and_back_a_candle_later_a_decision_makes_one_order(lake: Lake, sells: bool) -> None:
+    for at in range(8):
+        session = Session(lake, run_id=f"{sells}-{at}")
+        target = [1.0, 0.0, 0.0] if sells else [0.0, 1.0, 1.0]
+        session.step(flat(1), target[:1])
+        before = len(session.broker.orders)
+        with pytest.raises(Killed), dying(at) as written:
+            session.step_and_die(flat(2), target[:2])
+        session.step(flat(3), target)
+        assert len(session.broker.orders) == before + 1, written
+        decisions = open_desk(lake, session.run, session.broker).ledger.decisions
+        assert [each.reason for each in decisions[1:]] == (["signal", "unchanged"] if at else ["missed", "signal"])
+
+
+def test_a_paper_order_that_was_not_filled_when_the_process_died_is_made_anew_at_a_dearer_price(lake: Lake) -> None:
+    for at in range(8):
+        run = a_run(run_id=f"dearer-{at}")
+        prices, broker = paper(run)
+        prices.at((START + STEP).value, 20_000.0)
+        with pytest.raises(Killed), dying(at):
+            paper_step_and_die(lake, run, broker, flat(1))
+        prices, broker = paper(run)
+        prices.at((START + STEP).value + 10**9, 20_010.0)
+        desk, _ = step(lake, run, broker, flat(1), [1.0])
+        assert (len(desk.ledger.fills), desk.books.target) == (1, 1.0)
+        assert desk.ledger.cash(run.cash) >= D("-1e-6")
+
+
+def test_a_fill_found_candles_later_ends_its_round_trip(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(lake)
+    session.step(flat(1), [1.0])
+    with monkeypatch.context() as patched:
+        patched.setattr(session.broker, "fills_of", lambda order: [])
+        for count in range(2, 5):
+            session.step(flat(count), [1.0, 0.0, 0.0, 0.0][:count])
+    session.step(flat(5), [1.0, 0.0, 0.0, 0.0, 0.0])
+    lake.append("runs", pd.DataFrame([run_row(session.run.run_id)]))
+    assert read_run(lake, session.run.run_id, "trades")["status"].tolist() == ["closed"]
 
 
 def test_killed_at_any_call_of_the_exchange_a_decision_makes_one_order(lake: Lake) -> None:
@@ -516,7 +626,7 @@ def test_killed_at_any_write_a_stop_on_paper_leaves_once(lake: Lake) -> None:
 
 
 def paper_step_and_die(lake: Lake, run: SessionRun, broker: PaperBroker, candles: pd.DataFrame) -> None:
-    step(lake, run, broker, candles, [1.0, 1.0])
+    step(lake, run, broker, candles, [1.0] * len(candles))
     raise Killed
 
 

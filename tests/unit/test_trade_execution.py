@@ -19,7 +19,7 @@ from tasks.exchange import client, trading_client
 from tasks.exchange.orders import Order, OrderRequest
 from tasks.trade import execution, resume
 from tasks.trade.desk import Desk, Options, open_desk
-from tasks.trade.execution import cancel, carry_out, settle
+from tasks.trade.execution import cancel, carry_out, end_in_time, settle
 from tasks.trade.halt import halt
 from tasks.trade.intent import Intent
 from tasks.trade.live import LiveBroker
@@ -182,6 +182,7 @@ def test_what_a_limit_order_left_is_bought_at_market_if_the_options_say_so(
     broker.fill("O1", D(filled))
     broker.time += 31 * 10**9
     desk = resume(lake, desk.run, broker)
+    end_in_time(desk, next(iter(desk.ledger.orders.values())))
     rest = [order for order in desk.ledger.orders.values() if order.attempt == 2]
     assert [(order.type, order.amount, order.event) for order in rest] == (
         [("market", D(bought), "filled")] if bought else []

@@ -203,6 +203,13 @@ def test_cash_that_the_account_has_not_is_said_before_anything_is_bought(
         first_check(broker, SYMBOL, cash)
 
 
+def test_cash_that_is_promised_to_another_symbol_is_not_there_for_a_session(practice: Practice, at: Open) -> None:
+    with at(practice) as broker:
+        first_check(broker, SYMBOL, 40_000.0, promised=60_000.0)
+        with pytest.raises(BadInput, match=r"needs 40000\.1 besides 60000 for other symbols"):
+            first_check(broker, SYMBOL, 40_000.1, promised=60_000.0)
+
+
 def test_money_that_open_orders_hold_is_not_there_for_a_session(practice: Practice, at: Open) -> None:
     with at(practice) as broker:
         broker.submit(order(amount=D(50)))

@@ -351,6 +351,16 @@ def test_the_switch_is_taken_away_where_it_would_take_a_stop_away(practice: Prac
         assert broker.order(placed, SYMBOL).status == "open"
 
 
+def test_the_switch_leaves_the_stops_of_other_sessions_of_the_account(practice: Practice, at: Open, lake: Lake) -> None:
+    with at(practice) as broker:
+        protected = desk_of(lake, broker, session(run_id="other"))
+        trade(protected, "buy", "0.05")
+        secure(protected)
+        renew(broker, [desk_of(lake, broker, session(stop_loss=None))])
+        practice.step(3600)
+        assert len(stops_at(broker)) == 1
+
+
 @pytest.mark.parametrize(
     "changes", [{"options": Options(dead_man=False)}, {"timeframe": "1d"}], ids=["not wanted", "candles too long"]
 )

@@ -1,0 +1,205 @@
+"""What the pages of runs have in common: the picker, the list that grows as runs land, the cards of the run picked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from panel.viewable import Viewable
+
+from dashboards import queries, run_words
+from dashboards.chart_cards import ChartCards
+from dashboards.controls import RunPicker
+from dashboards.hub import background
+from dashboards.look import part
+from dashboards.queries import Run
+from dashboards.session import Card, Session
+from data.errors import LakeError
+
+_LISTED = 200
+"""How many runs the picker shows at a time; the others are found by typing."""
+
+
+class RunPage:
+    """One visitor's page of runs of a kind; which one is picked stands in the address."""
+
+    slug: str
+    title: str
+    markup: str
+    noun: str
+    """The kind of runs, in the singular."""
+
+    def __init__(self, session: Session, charts: ChartCards) -> None:
+        self.session = session
+        self.run: Run | None = None
+        self._wanted = ""
+        self._runs: list[Run] = []
+        self._turn = 0
+        self._picker = RunPicker(sizing_mode="stretch_width", margin=0)
+        self._picker.param.watch(lambda event: self._pick(event.new), "run")
+        self._picker.param.watch(lambda _: self._list(), "search")
+        self._notice, self._status = Card("The list of runs"), Card("The status")
+        self._head, self._manifest = Card("The run"), Card("The manifest")
+        self.tiles = Card("The key figures")
+        self.charts = charts
+        self._stale = self._following = False
+        session.on_theme = self._repaint
+
+    @property
+    def tables(self) -> Mapping[str, Card]:
+        """The cards below the charts, by slot."""
+        raise NotImplementedError
+
+    def tiles_known(self, run: Run) -> str | None:
+        """Return the key figures of a run, where all that they need was asked before."""
+        raise NotImplementedError
+
+    async def fill(self, turn: int, run: Run) -> None:
+        """Fill tiles, charts and tables with a run that was picked just now."""
+        raise NotImplementedError
+
+    async def follow(self, turn: int, run: Run) -> None:
+        """Bring tiles, charts and tables up to date, as the lake has changed."""
+        raise NotImplementedError
+
+    @property
+    def cards(self) -> dict[str, Card]:
+        """The cards that tell of the run, by slot."""
+        return {
+            "head": self._head, "tiles": self.tiles, **self.charts.cards, **self.tables, "manifest": self._manifest,
+        }  # fmt: skip
+
+    @property
+    def slots(self) -> Mapping[str, Viewable]:
+        """The cards, and in the head the picker and the status."""
+        return {"control": self._picker, "status": self._status.slot, "notice": self._notice.slot} | {
+            name: card.slot for name, card in self.cards.items()
+        }
+
+    def preview(self) -> Mapping[str, str]:
+        """Return the figures and charts that somebody was shown before, for the first instant of the page."""
+        run = _find(self.session.hub.kept(queries.runs, self.noun) or [], self.session.query["run"])
+        if run is None:
+            return {}
+        tiles = self.tiles_known(run)
+        return {"head": run_words.head(run), **self.charts.preview(run), **({"tiles": tiles} if tiles else {})}
+
+    async def update(self, **query: str) -> None:
+        """Fill the page with the run that the address names, or with the newest."""
+        self._turn += 1
+        turn = self._turn
+        self._wanted = query.get("run", "")
+        try:
+            runs = await self.session.hub.ask(queries.runs, self.noun)
+        except LakeError as error:
+            reason = str(error)
+            self.apply(turn, lambda: self._tell_fault(reason))
+            return
+        run = _find(runs, self._wanted)
+        self.apply(turn, lambda: self._begin(runs, run))
+        if run is not None:
+            await self.fill(turn, run)
+
+    def lake_changed(self) -> None:
+        """List the new runs; fill the page if it waits for its run, else let it follow."""
+        self._stale = True
+        if not self._following:
+            background(self._refresh())
+
+    async def _refresh(self) -> None:
+        """Follow the lake; versions that come meanwhile are looked at together."""
+        self._following = True
+        try:
+            while self._stale:
+                self._stale = False
+                await self._refresh_once()
+        finally:
+            self._following = False
+
+    async def _refresh_once(self) -> None:
+        turn, shown = self._turn, self.run
+        if shown is None:
+            await self.update(run=self._wanted)
+            return
+        try:
+            runs = await self.session.hub.ask(queries.runs, self.noun)
+        except LakeError as error:
+            reason = str(error)
+            self.apply(turn, lambda: self._say(fault=reason))
+            return
+        self.apply(turn, lambda: self._list(runs))
+        run = next((run for run in runs if run.run_id == shown.run_id), None)
+        if run is not None:
+            await self.follow(turn, run)
+
+    def apply(self, turn: int, change: Callable[[], None]) -> None:
+        """Change the page, unless another run was picked since this turn."""
+        self.session.apply(lambda: change() if turn == self._turn else None)
+
+    async def show(
+        self, turn: int, card: Card, question: Callable[..., Any], run: Run, shown: Callable[[Any], list[Any]]
+    ) -> None:
+        """Ask, and show the answer in a card, or why there is none."""
+        try:
+            answer = await self.session.hub.ask(question, run)
+        except LakeError as error:
+            reason = str(error)
+            self.apply(turn, lambda: card.fail(reason))
+            return
+        self.apply(turn, lambda: card.show(*shown(answer)))
+
+    def show_head(self, run: Run, *below: str) -> None:
+        """Show the name and circumstances of a run, which is the one picked; the caller holds the document's lock."""
+        self.run = run
+        self._head.show(run_words.head(run), *below)
+
+    def _pick(self, run_id: str) -> None:
+        if run_id and (self.run is None or run_id != self.run.run_id):
+            background(self.update(run=run_id))
+
+    def _repaint(self) -> None:
+        if self.run is not None:
+            background(self.charts.fill(self.run))
+
+    def _begin(self, runs: list[Run], run: Run | None) -> None:
+        self.run = run
+        self._list(runs)
+        if run is None:
+            self._tell_absent(runs)
+            return
+        self._notice.clear()
+        self.session.visit(run=run.run_id)
+        self._picker.run = run.run_id
+        for card in self.cards.values():
+            card.wait()
+        self.show_head(run)
+        self._manifest.show(part("manifest", run=run, text=run_words.manifest(run)))
+
+    def _list(self, runs: list[Run] | None = None) -> None:
+        self._runs = self._runs if runs is None else runs
+        found = [run for run in self._runs if run_words.has(run, self._picker.search)]
+        self._picker.param.update(
+            runs=[run_words.option(run) for run in found[:_LISTED]],
+            found=len(found),
+            label=run_words.label(self.run) if self.run else "",
+        )
+        self._say()
+
+    def _say(self, fault: str = "") -> None:
+        count = f"{len(self._runs):,} {self.noun}{'' if len(self._runs) == 1 else 's'}"
+        self._status.show(part("status", count=count, lake=self.session.hub.lake.root.name, fault=fault))
+
+    def _tell_fault(self, reason: str) -> None:
+        self._say(fault="cannot be read")
+        self._notice.fail(reason, alone=self.run is None)
+
+    def _tell_absent(self, runs: list[Run]) -> None:
+        if runs:
+            self._notice.show(run_words.absent(self._wanted, runs[0], self.session.theme), alone=True)
+        else:
+            self._notice.show(run_words.none_yet(self.noun), alone=True)
+
+
+def _find(runs: list[Run], wanted: str) -> Run | None:
+    """Return the wanted run, or the newest where none is named."""
+    return next((run for run in runs if run.run_id == wanted or not wanted), None)

@@ -1,0 +1,257 @@
+"""The page of a session, in a browser, over the lake that a replayed session wrote and goes on writing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from playwright.sync_api import Page, expect
+
+from data.runs import canonical, read_run
+from data.writer import Lake
+from flows.parameters import LiveParameters
+from flows.parity import check_parity
+from tasks.trade.halt import halt, resume
+from tests.browser.conftest import Dashboard, Serve, Visit, chart, layer, serving, wait_until_filled
+from tests.flow.test_live_parity import FIRST, MARKET, candle_rows, random_candles
+from tests.servers.recorded_market import EXCHANGE, Replay, replay
+
+pytestmark = pytest.mark.browser
+
+ACCOUNT = "recorded-0123abcd"
+SHOWN = 40
+"""The session's candles when the first visitor comes."""
+
+_MODELS = "() => Bokeh.documents.reduce((sum, d) => sum + d._all_models.size, 0)"
+_FIGURES = """() => Bokeh.documents.flatMap(d => d.roots()).flatMap(root => [...root.references()])
+  .filter(model => model.type === "Figure").map(model => model.id).sort()"""
+
+
+@dataclass
+class Traded:
+    """A session under way, and the dashboard over its lake."""
+
+    dashboard: Dashboard
+    lake: Lake
+    run: str
+    replayed: Replay
+    position: int = FIRST
+
+    def step(self) -> None:
+        (outcome,) = self.replayed.step(self.position)
+        assert not outcome.failure
+        self.position += 1
+
+    def rows(self, table: str) -> pd.DataFrame:
+        return read_run(self.lake, self.run, table)
+
+    @property
+    def url(self) -> str:
+        return f"{self.dashboard.url}?page=live&run={self.run}"
+
+
+@pytest.fixture(scope="module")
+def traded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traded]:
+    """A session of forty candles, compared with its account and, but for the last candle, with its backtest."""
+    folder = tmp_path_factory.mktemp("session")
+    lake, candles = Lake(folder / "lake"), random_candles(3, FIRST + 80)
+    lake.append("candles", candle_rows(candles))
+    parameters = LiveParameters(exchange=EXCHANGE, timeframe="1h", strategy="macd", cash=50_000.0, stop_loss=0.01,
+                                params={"fast": 3, "slow": 7, "smooth": 3})  # fmt: skip
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JARVIS_STATE", str(folder / "state"))
+        replayed = replay(lake, candles, parameters, MARKET, FIRST, stack)
+        (session,) = replayed.session.runs.values()
+        made = Traded(Dashboard("", lake.root, folder), lake, session.run_id, replayed)
+        for _ in range(SHOWN - 1):
+            made.step()
+        compare_by_hand(made)
+        made.step()
+        made.dashboard = stack.enter_context(serving(lake.root, folder))
+        yield made
+
+
+def compare_by_hand(made: Traded) -> None:
+    """Compare the session with its backtest, from which one candle differs, and with an account that it is given."""
+    check_parity(made.lake, made.run)
+    parity = made.rows("parity")
+    made.lake.upsert("parity", parity.iloc[[5]].assign(verdict="fill", detail="bought at another price"))
+    row = made.rows("runs").iloc[0].to_dict()
+    manifest = canonical({**json.loads(row["manifest"]), "account": ACCOUNT})
+    made.lake.upsert("runs", pd.DataFrame([{**row, "kind": "live", "manifest": manifest}]))
+    told = {
+        "account": [ACCOUNT, ACCOUNT, ACCOUNT, "of-another"],
+        "currency": ["USD", "BTC", "EUR", "USD"],
+        "ts": pd.date_range("2024-03-11", periods=4, freq="h", tz="UTC", unit="us"),
+        "kind": ["unexplained", "unexplained", "deposit", "unexplained"],
+        "expected": ["100.5", "1", "7", "7"],
+        "actual": ["90.25", "2", "8", "8"],
+        "difference": [-10.25, 1.0, 1.0, 1.0],
+        "flows": "0",
+        "detail": [
+            "USD: 10.25 less cannot be explained",
+            "BTC: 1 more cannot be explained",
+            "EUR: a deposit",
+            "theirs",
+        ],
+    }
+    made.lake.append("reconciliations", pd.DataFrame(told))
+    accepted = pd.DataFrame(told).iloc[[1]]
+    later = accepted["ts"] + pd.Timedelta(hours=9)
+    made.lake.append("reconciliations", accepted.assign(ts=later, kind="accepted", detail="BTC: 2 accepted"))
+
+
+@pytest.fixture
+def page(traded: Traded, visit: Visit) -> Page:
+    """A visitor's page of the session."""
+    return visit(traded.url)
+
+
+def cells(page: Page, title: str) -> list[list[str]]:
+    """The rows of the card with this title."""
+    rows: list[list[str]] = (
+        page.get_by_role("region", name=title)
+        .locator("tbody tr")
+        .evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.textContent))")
+    )
+    return rows
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_navigation_leads_to_the_newest_session(traded: Traded, visit: Visit) -> None:
+    page = visit(traded.dashboard.url, filled=False)
+    expect(page.get_by_text("No backtest yet")).to_be_visible()
+    page.get_by_role("link", name="Live").click()
+    wait_until_filled(page)
+    assert page.url == f"{traded.dashboard.url}?page=live&run={traded.run}&theme=dark"
+    expect(page).to_have_title("Live · jarvis")
+    expect(page.get_by_text("1 session")).to_be_visible()
+
+
+def test_the_headline_says_where_the_session_stands(traded: Traded, page: Page) -> None:
+    equity, decisions = traded.rows("equity").iloc[-1], traded.rows("decisions").iloc[-1]
+    said = {name: page.locator(f".tile[data-metric={name}]:visible") for name in
+            ("mode", "candle", "position", "equity", "decision")}  # fmt: skip
+    expect(page.locator(".run strong:visible")).to_have_text("macd")
+    expect(said["mode"]).to_contain_text("live")
+    expect(said["mode"]).to_contain_text(f"on {EXCHANGE}")
+    expect(said["candle"]).to_contain_text(f"{equity['ts']:%H:%M}")
+    expect(said["equity"]).to_contain_text(f"{equity['equity']:,.2f}")
+    expect(said["decision"]).to_contain_text(decisions["action"])
+    fills = traded.rows("fills")
+    held = (fills["amount"] * fills["side"].map({"buy": 1, "sell": -1})).sum()
+    expect(said["position"]).to_contain_text(f"{round(held, 8):,.8g}")
+
+
+def test_the_decisions_are_listed_newest_first(traded: Traded, page: Page) -> None:
+    told, decisions = cells(page, "Decisions"), traded.rows("decisions").iloc[::-1]
+    assert [row[0] for row in told] == [f"{ts:%Y-%m-%d %H:%M}" for ts in decisions["ts"]]
+    assert [row[3] for row in told] == decisions["detail"].tolist()
+    assert {row[1] for row in told} == {"buy", "sell", "hold"}
+
+
+def test_an_order_is_told_with_its_events_and_its_fill(traded: Traded, page: Page) -> None:
+    told, fills = cells(page, "Orders"), traded.rows("fills")
+    assert {row[0] for row in told} == set(traded.rows("orders")["order_id"])
+    assert re.fullmatch(r"intent \S+ \S+ → sent \S+ \S+ → accepted \S+ \S+ → filled \S+ \S+", told[-1][5])
+    first = fills.sort_values("ts").iloc[0]
+    assert told[-1][0] == first["order_id"]
+    assert told[-1][6:] == [f"{first[name]:,.8g}" for name in ("amount", "price", "fee")]
+
+
+def test_what_is_unexplained_comes_first_and_is_marked_while_it_stands(page: Page) -> None:
+    told = cells(page, "Account against ledger")
+    assert [row[2] for row in told] == ["unexplained: stops trading", "unexplained", "accepted", "deposit"]
+    assert told[0][1:6] == ["USD", told[0][2], "100.5", "90.25", "USD: 10.25 less cannot be explained"]
+    marked = page.get_by_role("region", name="Account against ledger").locator("tr.bad")
+    expect(marked).to_have_count(1)
+
+
+def test_parity_is_told_by_verdict_with_the_candles_that_differ(traded: Traded, page: Page) -> None:
+    parity = traded.rows("parity")
+    expect(page.locator("[data-verdict=equal]")).to_have_text(f"equal {len(parity) - 1}")
+    expect(page.locator("[data-verdict=fill]")).to_have_text("fill 1")
+    expect(page.get_by_text(re.compile("candles? came later"))).to_be_visible()
+    (told,) = cells(page, "Parity with the backtest")
+    assert told[:3] == [f"{parity['ts'][5]:%Y-%m-%d %H:%M}", "fill", "bought at another price"]
+
+
+def test_fills_are_marked_at_the_price_beside_the_strategys_indicators(traded: Traded, page: Page) -> None:
+    fills = traded.rows("fills")
+    for side in ("buy", "sell"):
+        marks, made = layer(page, "price", side), fills[fills["side"] == side].sort_values("ts")
+        assert marks["ts"] == [ts.timestamp() * 1000 for ts in made["ts"].dt.floor("h")]
+        assert marks["price"] == pytest.approx(list(made["price"]))
+    assert {"macd", "histogram"} <= {one["name"] for one in chart(page, "oscillator-0")["layers"]}
+    equity = traded.rows("equity")
+    assert chart(page, "equity")["layers"][-1]["data"]["equity"] == list(equity["equity"])
+    assert chart(page, "drawdown")["layers"][-1]["data"]["drawdown"] == list(equity["drawdown"])
+
+
+def test_a_new_decision_appears_in_tables_and_charts_without_a_reload(traded: Traded, page: Page) -> None:
+    page.evaluate("window.stayed = true")
+    before, figures = chart(page, "price"), page.evaluate(_FIGURES)
+    traded.step()
+    newest = traded.rows("decisions").iloc[-1]
+    first = page.get_by_role("region", name="Decisions").locator("tbody tr").first
+    expect(first).to_contain_text(f"{newest['ts']:%Y-%m-%d %H:%M}")
+    until(lambda: chart(page, "price")["layers"][0]["data"]["ts"][-1] == newest["ts"].timestamp() * 1000)
+    until(lambda: chart(page, "price")["x"][1] == pytest.approx(before["x"][1] + 3_600_000, abs=120_000))
+    assert chart(page, "equity")["layers"][-1]["data"]["ts"][-1] == newest["ts"].timestamp() * 1000
+    assert page.evaluate(_FIGURES) == figures
+    assert page.evaluate("window.stayed")
+
+
+def test_a_page_that_follows_a_session_does_not_grow(traded: Traded, page: Page) -> None:
+    traded.step()
+    newest = traded.rows("decisions").iloc[-1]["ts"].timestamp() * 1000
+    until(lambda: chart(page, "price")["layers"][0]["data"]["ts"][-1] == newest)
+    models = page.evaluate(_MODELS)
+    for _ in range(4):
+        traded.step()
+        newest = traded.rows("decisions").iloc[-1]["ts"].timestamp() * 1000
+        until(lambda: chart(page, "price")["layers"][0]["data"]["ts"][-1] == newest)  # noqa: B023
+    assert page.evaluate(_MODELS) == models
+
+
+def test_what_halts_the_session_is_said_at_the_top_until_it_is_over(traded: Traded, page: Page) -> None:
+    alert = page.get_by_role("alert")
+    expect(alert).to_have_count(0)
+    halt("a person looks into it")
+    traded.step()
+    expect(alert).to_contain_text("Nothing is traded: halted")
+    expect(alert).to_contain_text("a person looks into it")
+    resume()
+    traded.step()
+    expect(alert).to_have_count(0)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_a_phone_needs_no_sideways_scrolling(traded: Traded, visit: Visit, theme: str) -> None:
+    page = visit(f"{traded.url}&theme={theme}", width=390, height=844)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_torn_file_spoils_one_card(traded: Traded, tmp_path: Path, serve: Serve, visit: Visit) -> None:
+    lake = Path(shutil.copytree(traded.lake.root, tmp_path / "lake"))
+    for file in (lake / "orders").glob("*.parquet"):
+        file.write_bytes(b"torn")
+    page = visit(f"{serve(lake).url}?page=live")
+    expect(page.get_by_role("alert")).to_have_count(1)
+    expect(page.get_by_role("alert")).to_contain_text("The list of orders cannot be shown")
+    assert chart(page, "price") is not None
