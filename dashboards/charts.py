@@ -16,7 +16,6 @@ import hvplot.pandas  # noqa: F401  (gives frames their .hvplot)
 import numpy as np
 import pandas as pd
 from bokeh.core.properties import value as literal
-from bokeh.document import Document
 from bokeh.models import (
     CrosshairTool,
     CustomJS,
@@ -36,6 +35,10 @@ PRICE_HEIGHT, OSCILLATOR_HEIGHT, EQUITY_HEIGHT, DRAWDOWN_HEIGHT = 430, 150, 300,
 
 _MARKER_COLUMNS = ["ts", "action", "events", "price", "amount", "profit", "text"]
 _MARKS = {"buy": "triangle", "sell": "inverted_triangle"}
+
+_RENDERER = hv.renderer("bokeh").instance(notebook_context=True)
+"""Gives each plot a document of its own. Else that is whichever the process has in hand, maybe a visitor's who is just
+leaving, and it keeps the plot for good."""
 
 Figure = Any
 Frame = pd.DataFrame
@@ -163,7 +166,7 @@ class Charts:
     def _render(self, layers: list[Any], names: list[str], height: int, name: str, number: str) -> Figure:
         """Render layers; `names` are those of the last ones, for the legend."""
         overlay = functools.reduce(operator.mul, layers)
-        figure = hv.renderer("bokeh").get_plot(overlay, doc=Document()).state
+        figure = _RENDERER.get_plot(overlay).state
         figure.update(
             name=name, x_range=self.time, height=height, min_height=height, title=None, output_backend="canvas"
         )

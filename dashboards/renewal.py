@@ -19,16 +19,18 @@ def renew(axis: Any, drawn: Drawn, new_axis: Any, new_drawn: Drawn) -> bool:
         return False
     for shown, new in zip(_layers(drawn), _layers(new_drawn), strict=True):
         shown.data_source.data = dict(new.data_source.data)
-    _move(axis, *new_axis.bounds)
+    _move(axis, new_axis.bounds)
     return True
 
 
-def _move(axis: Any, start: float, end: float) -> None:
+def _move(axis: Any, new_bounds: tuple[float, float]) -> None:
     first, last = axis.bounds
     slack = (last - first) / 1e6  # the browser's numbers are not ours to the last bit
     follows, whole = axis.end >= last - slack, axis.start <= first + slack
-    by = end - last if follows else 0.0
-    axis.update(start=start if follows and whole else axis.start + by, end=axis.end + by, bounds=(start, end))
+    by = new_bounds[1] - last if follows else 0.0
+    start, end = new_bounds[0] if follows and whole else axis.start + by, axis.end + by
+    axis.bounds = new_bounds  # before the rest: a browser takes what is in view back into the bounds that it knows
+    axis.update(start=start, end=end)
 
 
 def _layers(drawn: Drawn) -> Iterator[Any]:

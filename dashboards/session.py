@@ -68,6 +68,8 @@ class Session:
         self.on_theme: Callable[[], None] = lambda: None
         self.shell.param.watch(lambda _: self._change_theme(), "theme")
         self._waiting: list[Callable[[], None]] | None = []
+        self._left = False
+        document.on_session_destroyed(lambda _: self._leave())
         pn.state.onload(self._begin)
 
     @property
@@ -81,10 +83,15 @@ class Session:
         Nothing changes before the browser has the whole page: what is sent while it pulls the page can overtake it, and
         Bokeh's client drops that.
         """
+        if self._left:
+            return
         if self._waiting is None:
             self.document.add_next_tick_callback(functools.partial(self._change, change))
         else:
             self._waiting.append(change)
+
+    def _leave(self) -> None:
+        self._left = True
 
     def _change(self, change: Callable[[], None]) -> None:
         self.document.hold("combine")

@@ -5,6 +5,7 @@
     ├── SourceError        market data could not be had
     ├── ExchangeError      an exchange did not do what was asked
     │   ├── TryLater       it did nothing now; the same may work later
+    │   │   └── Taken      another process is at it
     │   ├── Refused        it will not; the same must not be asked again
     │   └── OutcomeUnknown it may have done it, or not: find out before anything else
     ├── StrategyError      a strategy raised, or returned nonsense
@@ -41,6 +42,10 @@ class ExchangeError(JarvisError):
 
 class TryLater(ExchangeError):
     """The exchange did nothing, for a reason that may pass: the same may be asked again."""
+
+
+class Taken(TryLater):
+    """Another process has what only one can have at a time."""
 
 
 class Refused(ExchangeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,7 +15,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled
 
 from data.candles import fingerprint
-from data.errors import ExchangeError, SourceError, TryLater
+from data.errors import ExchangeError, LakeError, SourceError, Taken, TryLater
 from data.timeframe import parse_timeframe
 from data.upkeep import compact
 from flows.aside import Behind
@@ -68,8 +69,8 @@ def live_trading(parameters: LiveParameters = LiveParameters()) -> list[Outcome]
             outcomes = step(session)
             tidy(session)
             mend_zombies(flow_run_id())
-    except TryLater as error:
-        if flow_run_id() is None or "is at it" not in str(error):
+    except Taken as error:
+        if flow_run_id() is None:
             raise
         return Cancelled(message=str(error))
     publish_live(outcomes, parameters)
@@ -146,8 +147,10 @@ def evaluate(
     terms = {"cash": run.cash, "timeframe": run.timeframe, "calendar": "24/7"}
     metrics = each(evaluate_metrics, work, failures, **terms)
     for symbol, rows in metrics.items():
-        session.lake.upsert("metrics", rows.assign(run_id=session.runs[symbol].run_id))
-        desks[symbol].record_trades()
+        try:
+            session.lake.upsert("metrics", rows.assign(run_id=session.runs[symbol].run_id))
+        except LakeError as error:
+            failures[symbol] = str(error)
     return metrics
 
 
@@ -195,7 +198,10 @@ def live_stream(parameters: LiveParameters, say: Callable[[list[Outcome]], None]
 def tidy(session: Session) -> None:
     """Put the many small files that sessions write together, where they have become many."""
     for name in WRITTEN:
-        compact(session.lake, name)
+        try:
+            compact(session.lake, name)
+        except LakeError as error:  # they are read all the same, more slowly
+            logging.getLogger(__name__).warning("%s", error)
 
 
 def await_close(session: Session) -> None:

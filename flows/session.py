@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from data.errors import BadInput, Refused, TryLater
+from data.errors import BadInput, Refused, Taken
 from data.markets import Market
 from data.timeframe import parse_timeframe
 from data.writer import Lake
@@ -68,7 +68,7 @@ class Session:
 def opened(parameters: LiveParameters) -> Iterator[Session]:
     """Open what a session needs, and close it.
 
-    Raises BadInput for what cannot be traded, before anything is sent; TryLater when another process is at it.
+    Raises BadInput for what cannot be traded, before anything is sent; Taken when another process is at it.
     """
     strategy = create(parameters.strategy, parameters.params)
     refuse_short_history(strategy, parameters)
@@ -210,8 +210,8 @@ def sole_client(exchange: str) -> Iterator[TradingClient]:
             try:
                 trader = stack.enter_context(trading_client(exchange))
                 break
-            except TryLater as error:
-                if "trades with this key" not in str(error) or time.monotonic() > until:
+            except Taken:
+                if time.monotonic() > until:
                     raise
                 time.sleep(0.5)
         yield trader

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import wraps
@@ -34,6 +35,7 @@ def shown(flow: Flow[..., R], *arguments: Any, say: Callable[[str], None]) -> R:
                 done.set_exception(error)
         return done.result()
 
+    logging.raiseExceptions = False  # a log that does not reach the server is no matter for standard error
     watched = copy.copy(flow)
     watched.fn, watched.should_validate_parameters = once, False  # the command line has done so
     why = "it did not begin the run"

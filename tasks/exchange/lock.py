@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from data.errors import TryLater
+from data.errors import Taken
 from data.settings import settings
 
 
@@ -16,7 +16,7 @@ from data.settings import settings
 def sole_trader(exchange: str, public_key: str) -> Iterator[None]:
     """Hold the key for this process until the block ends: two with the same key spoil each other's nonces.
 
-    Raises TryLater with the number of the process that has it.
+    Raises Taken with the number of the process that has it.
     """
     with alone("traders", f"{exchange}\0{public_key}", f"{exchange}: process {{}} trades with this key already"):
         yield
@@ -26,7 +26,7 @@ def sole_trader(exchange: str, public_key: str) -> Iterator[None]:
 def alone(kind: str, name: str, taken: str) -> Iterator[None]:
     """Hold what is so named until the block ends.
 
-    Raises TryLater with the words `taken`, in which {} stands for the number of the process that has it.
+    Raises Taken with the words `taken`, in which {} stands for the number of the process that has it.
     """
     folder = settings().state / kind
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def alone(kind: str, name: str, taken: str) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another"
-            raise TryLater(f"{taken.format(holder)}; one at a time can") from None
+            raise Taken(f"{taken.format(holder)}; one at a time can") from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

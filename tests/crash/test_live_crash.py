@@ -42,8 +42,6 @@ FAULTS = (
     ("candles_missing", "OHLC"),
     ("bad_gateway_after", "CancelOrder"),
 )
-MOST_POINTS = 170
-"""A step passes fewer; what is drawn beyond its end is a run that is not killed."""
 
 
 @dataclass
@@ -71,7 +69,8 @@ class Trials:
         for kind, endpoint in self.dice.sample(FAULTS, self.dice.choice((0, 1, 1, 2))):
             self.practice.fault(kind, endpoint, times=self.dice.choice((1, 1, 2)))
         for _ in range(self.dice.choice((1, 1, 1, 2, 3))):
-            self.ends[self.start(self.dice.randint(1, MOST_POINTS))] += 1
+            # A little beyond the longest step seen: what is drawn there is a run that is not killed.
+            self.ends[self.start(self.dice.randint(1, max(self.points, 40) + 5))] += 1
         self.practice.clear_faults()
         for _ in range(20):
             end = self.start(0)
@@ -179,11 +178,10 @@ def test_killed_anywhere_no_decision_makes_two_orders_and_no_fill_is_lost(
             "JARVIS_STATE": str(tmp_path / "state"),
             "JARVIS_EXCHANGE_URLS": f'{{"practice": "{practice.url}"}}',
         }
-        trials = Trials(practice, environment, random.Random(seed))
+        trials = Trials(practice, environment, random.Random(seed), SYMBOLS if seed < 2 else SYMBOLS[:1])
         lake = Lake(tmp_path / "lake")
         assert trials.start(0) == "ended"
         for _ in range(count):
             trials.run()
             check(lake, trials, opening)
     assert trials.ends["killed"] >= count // 2, trials.ends
-    assert trials.points <= MOST_POINTS, f"a step passes {trials.points} points: draw among as many"

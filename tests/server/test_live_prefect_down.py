@@ -30,7 +30,6 @@ from tests.servers.processes import BIN, environment, free_port
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
-SPEED = 60.0
 SYMBOL = "BTC/USD"
 OPENING = {"USD": Decimal(1_000_000), "BTC": Decimal(10), "ETH": Decimal(100)}
 SESSION = (
@@ -44,12 +43,12 @@ BOUND = 60.0
 """Seconds that a run may take in all, its start and its report included; a decision is made long before."""
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_for(what: Callable[..., object], *arguments: Any, seconds: float = 60, every: float = 0.01) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if found := what():
-            return found
-        time.sleep(0.01)
+        if what(*arguments):
+            return
+        time.sleep(every)
     raise AssertionError(f"not within {seconds} s")
 
 
@@ -95,6 +94,9 @@ class Desk:
     def orders(self) -> int:
         return self.practice.on_loop(lambda: len(self.practice.exchange.engine.orders))
 
+    def ordered_or_ended(self, before: int, process: subprocess.Popen[str]) -> bool:
+        return self.orders() > before or process.poll() is not None
+
     def candles_decided(self) -> int:
         with connect(self.lake) as connection:
             (row,) = connection.execute("SELECT count(*) FROM decisions").fetchall()
@@ -105,10 +107,10 @@ class Desk:
         check(self.lake, Trials(self.practice, self.environment, random.Random(1), (SYMBOL,)), OPENING)
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    folder = tmp_path_factory.mktemp("down")
-    with practice_exchange(balances=OPENING, paused=False, speed=SPEED, start=None) as practice:
+@contextmanager
+def trading(folder: Path, speed: float) -> Iterator[Desk]:
+    """A session that has not begun, on an exchange whose clock runs so fast, and a server that runs."""
+    with practice_exchange(balances=OPENING, paused=False, speed=speed, start=None) as practice:
         settings = environment(
             JARVIS_LAKE=folder / "lake",
             JARVIS_STATE=folder / "state",
@@ -116,10 +118,17 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
             PREFECT_HOME=folder / "home",
             PREFECT_API_URL=f"http://127.0.0.1:{free_port()}/api",
             PREFECT_API_AUTH_STRING=":".join(AUTH),
+            PREFECT_CLIENT_MAX_RETRIES=1,  # of ours, 2: they are what these tests would wait for
         )
         with prefect_server(settings) as server:
             door = Door(server)
             yield Desk(practice, server, door, settings | {"PREFECT_API_URL": door.url})
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with trading(tmp_path_factory.mktemp("down"), 60.0) as desk:
+        yield desk
 
 
 def test_unreachable_at_the_start_it_trades_and_says_that_it_is_not_recorded(desk: Desk) -> None:
@@ -142,11 +151,13 @@ def test_killed_between_its_word_to_begin_and_the_first_decision(desk: Desk) -> 
     desk.check()
 
 
+@pytest.mark.slow
 def test_killed_while_the_exchange_keeps_the_run_waiting_before_its_order(desk: Desk) -> None:
     desk.practice.fault("drip", "OHLC", times=1, seconds=3)
     with desk.opened():
         process = desk.start()
-        wait_for(lambda: any("/set_state" in path for path in desk.door.requests))
+        wait_for(lambda: any(path.startswith("GET /api/flow_runs/") for path in desk.door.requests))
+        time.sleep(0.5)  # the last request before the step; it is in it now
         desk.server.kill()
         desk.door.close()
         assert INCOMPLETE in desk.end(process)
@@ -159,7 +170,7 @@ def test_killed_after_the_order_while_the_run_reports(desk: Desk) -> None:
         before = desk.orders()
         with desk.opened():
             process = desk.start()
-            wait_for(lambda before=before, process=process: desk.orders() > before or process.poll() is not None)
+            wait_for(desk.ordered_or_ended, before, process)
             killed = process.poll() is None
             if killed:
                 desk.server.kill()
@@ -203,25 +214,31 @@ def test_killed_before_any_request_of_a_run_it_trades_all_the_same(desk: Desk) -
 
 
 @pytest.mark.slow
-def test_scheduled_runs_go_on_when_the_server_is_back(desk: Desk) -> None:
-    with desk.opened(), open(desk.server.database.parent / "serve.log", "wb") as log:
+def test_scheduled_runs_go_on_when_the_server_is_back(tmp_path: Path) -> None:
+    with trading(tmp_path, 4.0) as desk, (tmp_path / "serve.log").open("wb") as log:
         serving = subprocess.Popen(
-            [BIN / "jarvis", "serve", *SESSION[:7], "15m", *SESSION[8:], "--speed", str(SPEED)],
-            env=desk.environment | {"PREFECT_API_URL": desk.server.url}, stdout=log, stderr=log,
+            [BIN / "jarvis", "serve", *SESSION, "--speed", "4"],
+            env=desk.environment | {"PREFECT_API_URL": desk.server.url, "PREFECT_CLIENT_MAX_RETRIES": "5"},
+            stdout=log, stderr=log,
         )  # fmt: skip
         try:
-            wait_for(lambda: completed(desk), 120)
+            wait_for(one_more, desk, 0, seconds=120, every=2)
             for _ in range(2):
                 desk.server.kill()
                 time.sleep(20)
                 desk.server.start()
-                known = completed(desk)
-                wait_for(lambda known=known: completed(desk) > known, 180)
+                wait_for(one_more, desk, completed(desk), seconds=120, every=2)
         finally:
             serving.send_signal(signal.SIGINT)
             serving.wait(60)
+        desk.run()  # of the same session, with what the last one may have left
+        desk.check()
 
 
 def completed(desk: Desk) -> int:
     """Return how many scheduled runs are Completed."""
     return sum(run["auto_scheduled"] and run["state_name"] == "Completed" for run in desk.server.runs())
+
+
+def one_more(desk: Desk, known: int) -> bool:
+    return completed(desk) > known

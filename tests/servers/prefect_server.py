@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Lock, Thread
-from typing import IO, Any
+from typing import Any
 
 import httpx
 import pytest
