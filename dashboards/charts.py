@@ -36,7 +36,8 @@ PRICE_HEIGHT, OSCILLATOR_HEIGHT, EQUITY_HEIGHT, DRAWDOWN_HEIGHT = 430, 150, 300,
 _MARKER_COLUMNS = ["ts", "action", "events", "price", "amount", "profit", "text"]
 _MARKS = {"buy": "triangle", "sell": "inverted_triangle"}
 
-_RENDERER = hv.renderer("bokeh").instance(notebook_context=True)
+_RENDERER = hv.renderer("bokeh").instance()
+_RENDERER.notebook_context = True
 """Gives each plot a document of its own. Else that is whichever the process has in hand, maybe a visitor's who is just
 leaving, and it keeps the plot for good."""
 

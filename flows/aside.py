@@ -49,9 +49,14 @@ class Behind:
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a piece is under way."""
+        return self._thread is not None and self._thread.is_alive()
+
     def do(self, work: Callable[[], object]) -> None:
         """Begin a piece of work, which raises nothing, and do not wait for it."""
-        if self._thread is None or not self._thread.is_alive():
+        if not self.busy:
             self._thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True)
             self._thread.start()
 
