@@ -157,7 +157,7 @@ def _in_thread(work: Callable[..., T], *details: Any) -> asyncio.Future[T]:
 
 
 def stamp(lake: Lake) -> Stamp:
-    """Return what changes with every commit, at the price of a look at ten folders."""
+    """Return what changes with every commit, at the price of a look at each table's folder."""
     stamps = []
     for name in TABLES:
         log = lake.path(name) / "_delta_log"

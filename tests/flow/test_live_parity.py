@@ -101,7 +101,7 @@ def backtested(candles: pd.DataFrame, parameters: LiveParameters, first: int) ->
     ],
 )
 def test_the_session_is_the_backtest_bit_for_bit(lake: Lake, strategy: str, rules: dict[str, Any], kept: bool) -> None:
-    candles = random_candles(len(strategy) + len(rules), FIRST + 60)
+    candles = random_candles(len(strategy) + len(rules), FIRST + 45)
     lake.append("candles", candle_rows(candles))
     parameters = LiveParameters(
         exchange=EXCHANGE, timeframe="1h", strategy=strategy, params=STRATEGIES[strategy], cash=50_000.0, history=500,

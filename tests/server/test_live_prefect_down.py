@@ -137,6 +137,7 @@ def test_unreachable_at_the_start_it_trades_and_says_that_it_is_not_recorded(des
     desk.check()
 
 
+@pytest.mark.slow
 def test_killed_between_its_word_to_begin_and_the_first_decision(desk: Desk) -> None:
     assert desk.run() == ""  # nobody dies, and how many requests there are
     begun = next(n for n, path in enumerate(desk.door.requests, 1) if "/set_state" in path)
@@ -186,6 +187,7 @@ def test_killed_after_the_order_while_the_run_reports(desk: Desk) -> None:
     desk.check()
 
 
+@pytest.mark.slow
 def test_its_database_locked_before_and_during_a_run(desk: Desk) -> None:
     decided = desk.candles_decided()
     with desk.opened():

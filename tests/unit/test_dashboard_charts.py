@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -152,3 +154,9 @@ def test_a_sketch_is_svg_with_a_line_for_each_series_and_leaves_gaps_out() -> No
     assert drawn.count("<polyline") == 2
     assert "nan" not in drawn
     assert len(drawn) < 10_000
+
+
+def test_a_chart_that_is_drawn_and_let_go_of_leaves_nothing_behind() -> None:
+    figure = weakref.ref(charts().drawdown(equity())[0])
+    gc.collect()
+    assert figure() is None
