@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from data.errors import LakeError
 from data.rows import one_line
@@ -57,6 +58,27 @@ def read(lake: Lake, query: str, parameters: Any, *, tables: Collection[str]) ->
             rows: pa.Table = connection.sql(query, params=parameters).to_arrow_table()
         except duckdb.Error as error:
             raise LakeError(one_line(error)) from None
+    return rows
+
+
+def read_unrecorded(lake: Lake, name: str, delta: DeltaTable | None, run: str, columns: Sequence[str]) -> pa.Table:
+    """Return a run's rows of an opened table, whether the run is recorded or not. Raises LakeError.
+
+    By DuckDB, which reads a text as a text: Arrow knows two kinds, a merge writes the one and an append the other, and
+    it cannot compare them.
+    """
+    declared = TABLES[name]
+    files = [] if delta is None else lake.files(name, delta)
+    source = f"{scan(declared, files)} UNION ALL BY NAME ({empty(declared)})" if files else empty(declared)
+    listed = ", ".join(f'"{column}"' for column in columns)
+    with duckdb.connect(":memory:", config=_OURS) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")
+        try:
+            query = connection.sql(f"SELECT {listed} FROM ({source}) WHERE run_id = ?", params=[run])
+            rows: pa.Table = query.to_arrow_table()
+        except duckdb.Error as error:
+            raise LakeError(f"the {name} of run {run} cannot be read: {one_line(error)}") from None
     return rows
 
 

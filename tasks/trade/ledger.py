@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from data.errors import LakeError
-from data.rows import one_line
 from data.signals import signals_table
 from data.tables import TABLES
+from data.views import read_unrecorded
 from data.writer import Claim, Lake
 from tasks.engine.books import Mark
 from tasks.exchange.orders import Fill, Side
@@ -287,14 +286,8 @@ class Ledger:
     def _rows(self, name: str, columns: Sequence[str]) -> pa.Table:
         """Read this run's rows of a table, recorded or not, and the claim that goes with them."""
         delta = self._lake.table(name)
-        files = [] if delta is None else self._lake.files(name, delta)
         self._claims[name] = 0 if delta is None else delta.transaction_version(self._claim) or 0
-        try:
-            rows = ds.dataset(files, TABLES[name].schema, format="parquet")
-            return rows.to_table(list(columns), pc.field("run_id") == self.run_id)
-        except (pa.ArrowException, OSError) as error:
-            reason = f"the {name} of session {self.run_id} cannot be read: {one_line(error)}"
-            raise LakeError(f"{reason}; `jarvis doctor` looks at the lake") from None
+        return read_unrecorded(self._lake, name, delta, self.run_id, columns)
 
     def _read_orders(self) -> None:
         rows = self._rows("orders", TABLES["orders"].schema.names).to_pylist()
