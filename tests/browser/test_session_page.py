@@ -217,6 +217,7 @@ def test_a_new_decision_appears_in_tables_and_charts_without_a_reload(traded: Tr
     assert page.evaluate("window.stayed")
 
 
+@pytest.mark.slow
 def test_a_page_that_follows_a_session_does_not_grow(traded: Traded, page: Page) -> None:
     traded.step()
     newest = traded.rows("decisions").iloc[-1]["ts"].timestamp() * 1000

@@ -160,7 +160,7 @@ def check(lake: Lake, trials: Trials, opening: dict[str, Decimal]) -> None:
 @pytest.mark.parametrize(
     ("seed", "count"),
     [
-        pytest.param(0, 5, id="some"),
+        pytest.param(11, 4, id="some"),
         *(
             pytest.param(seed, 50, marks=[pytest.mark.crash, pytest.mark.timeout(3600)], id=f"seed {seed}")
             for seed in range(1, 11)

@@ -36,7 +36,9 @@ def strike(practice: Practice) -> None:
 
 
 @pytest.mark.parametrize(
-    "seconds", [20, pytest.param(3600, marks=[pytest.mark.hour, pytest.mark.timeout(7200)])], ids=["short", "hour"]
+    "seconds",
+    [pytest.param(20, marks=pytest.mark.slow), pytest.param(3600, marks=[pytest.mark.hour, pytest.mark.timeout(7200)])],
+    ids=["short", "hour"],
 )
 def test_a_stream_under_faults_loses_nothing_and_does_not_grow(seconds: int, tmp_path: Path) -> None:
     opening = {"USD": Decimal(1_000_000), "BTC": Decimal(10), "ETH": Decimal(100), "SOL": Decimal(1000)}

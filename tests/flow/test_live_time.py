@@ -327,6 +327,7 @@ def trade_hours(begins: tuple[str, ...], folder: Path, told: Any) -> None:
         told.put((time.tzname, begin, decided))
 
 
+@pytest.mark.slow
 def test_every_hour_is_decided_once_when_clocks_change_wherever_the_machine_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -254,6 +254,7 @@ raises()
             up.ask("DELETE", f"/automations/{each['id']}")
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_goes_on_with_the_same_accounts(up: Up) -> None:
     sessions = "select run_id, symbol from runs where kind = 'paper' order by symbol"
     before, decided = up.sql(sessions), up.sql("select count(*) as n from decisions")[0]["n"]

@@ -77,7 +77,13 @@ def test_two_manifests_share_a_text_only_if_they_are_one(one: dict[str, Any], ot
 
 def checkout(folder: Path) -> Path:
     """A tree like ours, with the places that decide a result."""
-    for place in ("data/candles.py", "tasks/signal/a.py", "tasks/engine/deep/b.py", "tasks/evaluate/c.py"):
+    for place in (
+        "data/candles.py",
+        "tasks/signal/a.py",
+        "tasks/engine/deep/b.py",
+        "tasks/evaluate/c.py",
+        "tasks/backtest/d.py",
+    ):
         file = folder / place
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("x = 1\n")
@@ -96,7 +102,7 @@ def test_the_code_version_changes_with_every_source_that_decides(
         versions.append(code_version())
     (tmp_path / "tasks" / "signal" / "a.py").rename(tmp_path / "tasks" / "signal" / "z.py")
     versions.append(code_version())
-    assert len(set(versions)) == 7
+    assert len(set(versions)) == 8
     assert all(version.startswith("0.") and "+" in version for version in versions)
 
 
