@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ _LISTED = 200
 """How many runs the picker shows at a time; the others are found by typing."""
 
 
-class RunPage:
+class RunPage(ABC):
     """One visitor's page of runs of a kind; which one is picked stands in the address."""
 
     slug: str
@@ -46,21 +47,21 @@ class RunPage:
         session.on_theme = self._repaint
 
     @property
+    @abstractmethod
     def tables(self) -> Mapping[str, Card]:
         """The cards below the charts, by slot."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tiles_known(self, run: Run) -> str | None:
         """Return the key figures of a run, where all that they need was asked before."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def fill(self, turn: int, run: Run) -> None:
         """Fill tiles, charts and tables with a run that was picked just now."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def follow(self, turn: int, run: Run) -> None:
         """Bring tiles, charts and tables up to date, as the lake has changed."""
-        raise NotImplementedError
 
     @property
     def cards(self) -> dict[str, Card]:

@@ -16,7 +16,7 @@ from data.runs import canonical, code_version, library_versions, record_run, run
 from data.signals import signals_table
 from data.timeframe import parse_timeframe
 from data.writer import Lake
-from flows.parameters import DEFAULT_FEE, BacktestParameters
+from flows.parameters import BacktestParameters
 from flows.report import flow_run_id, publish_report
 from tasks.backtest import Simulation, execute_backtest
 from tasks.engine.rules import Limits
@@ -100,7 +100,6 @@ def describe(
     parameters: BacktestParameters, strategy: Strategy, market: Market, candles: pd.DataFrame
 ) -> dict[str, Any]:
     """Return the manifest: all that decides the result, and nothing else."""
-    fee = parameters.fee if parameters.fee is not None else market.taker
     return {
         "kind": "backtest",
         "exchange": parameters.exchange,
@@ -114,7 +113,7 @@ def describe(
         "strategy_code": code_hash(strategy),
         "parameters": strategy.model_dump(mode="json"),
         "cash": parameters.cash,
-        "costs": {"fee": DEFAULT_FEE if fee is None else fee, "slippage": parameters.slippage},
+        "costs": {"fee": parameters.fee_at(market.taker), "slippage": parameters.slippage},
         "sizing": {
             "fraction": parameters.fraction,
             "amount": parameters.amount,

@@ -95,6 +95,11 @@ class Trading(BaseModel):
         None, description="Seconds after its candle's close until which a signal to enter is acted on."
     )
 
+    def fee_at(self, taker: float | None) -> float:
+        """Return the fee a side: the one asked for, else the market's taker fee, else a pessimistic one."""
+        asked = taker if self.fee is None else self.fee
+        return DEFAULT_FEE if asked is None else asked
+
 
 class BacktestParameters(Trading, Series):
     """All that decides a backtest."""

@@ -14,7 +14,7 @@ from data.errors import BadInput, Refused, Taken
 from data.markets import Market
 from data.timeframe import parse_timeframe
 from data.writer import Lake
-from flows.parameters import DEFAULT_FEE, LiveParameters
+from flows.parameters import LiveParameters
 from flows.report import flow_run_id
 from tasks.engine.rules import make_limits, make_rules
 from tasks.exchange import TradingClient, trading_client
@@ -121,13 +121,6 @@ def admit(session: Session, market: Market, prices: Prices, stack: ExitStack) ->
     )
 
 
-def fee_of(parameters: LiveParameters, market: Market) -> float:
-    """Return the fee a side as a fraction: what was asked for, else the market's, else a pessimistic one."""
-    if parameters.fee is not None:
-        return parameters.fee
-    return DEFAULT_FEE if market.taker is None else market.taker
-
-
 def terms_of(parameters: LiveParameters, strategy: Strategy, market: Market, account: str | None) -> dict[str, Any]:
     """Return the manifest of one symbol's session, but for its beginning. `identity` is what makes it this session."""
     asked = parameters.model_dump(mode="json", exclude={"symbols", "history"})
@@ -143,7 +136,7 @@ def terms_of(parameters: LiveParameters, strategy: Strategy, market: Market, acc
         "strategy_spec": parameters.strategy,
         "strategy_code": code_hash(strategy),
         "parameters": identity["params"],
-        "costs": {"fee": fee_of(parameters, market), "slippage": parameters.slippage},
+        "costs": {"fee": parameters.fee_at(market.taker), "slippage": parameters.slippage},
         "sizing": {
             "fraction": parameters.fraction,
             "amount": parameters.amount,

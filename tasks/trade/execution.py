@@ -8,7 +8,6 @@ event that ends their order.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from data.errors import BadInput, ExchangeError, OutcomeUnknown, Refused, TryLater
@@ -146,15 +145,6 @@ def settle(desk: Desk) -> None:
         _note_strangers(desk)
 
 
-def next_attempt(desk: Desk, intent: Intent) -> Intent:
-    """Return the same wish as a further attempt of its leg, with nothing known of it yet."""
-    attempts = desk.ledger.orders_of(intent.decision, intent.leg)
-    attempt = 1 + max((order.attempt for order in attempts), default=0)
-    fresh = Intent(intent.run_id, intent.symbol, intent.decision, intent.side, intent.leg, intent.type, intent.amount,
-                   intent.price, intent.reason)  # fmt: skip
-    return replace(fresh, attempt=attempt)
-
-
 def leave_inside(
     desk: Desk, broker: PaperBroker, intent: Intent, planned: Planned, ts: pd.Timestamp, timeframe: pd.Timedelta
 ) -> None:
@@ -208,7 +198,7 @@ def end_in_time(desk: Desk, intent: Intent) -> None:
         return
     if not intent.is_final or desk.blocked or intent.event == "filled":
         return
-    wish = next_attempt(desk, replace(intent, type="market", price=None, amount=rest))
+    wish = desk.wish(intent.decision, intent.side, intent.leg, rest, intent.reason)
     try:
         last = desk.broker.price(desk.run.symbol).last
         if not desk.is_tradable(rest, last) or desk.has_strayed(intent.decision, float(last)):
