@@ -176,14 +176,21 @@ def sessions(as_json: Json = False) -> None:
 def reconcile(
     exchange: Annotated[str, typer.Option(help="The exchange whose account is compared with the ledger.")] = "practice",
     accept: Annotated[str | None, typer.Option(help="Take the balance of this currency as it is: you looked.")] = None,
+    absent: Annotated[
+        str | None, typer.Option(help="Take the orders of unknown fate of this session as never made: you looked.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare the ledger with an account; exit 1 while a difference that cannot be explained stops a symbol."""
     from data.writer import Lake
     from flows import output
-    from flows.reconcile import reconcile_account
+    from flows.reconcile import forget_unknown, reconcile_account
 
-    differences = reconcile_account(Lake.open(), exchange, accept)
+    lake = Lake.open()
+    if absent is not None:
+        for order in forget_unknown(lake, absent):
+            typer.echo(f"order {order} was never made", err=as_json)
+    differences = reconcile_account(lake, exchange, accept)
     output.reconciled(differences, as_json=as_json)
     if any(difference.stops for difference in differences):
         raise typer.Exit(1)

@@ -23,8 +23,11 @@ from tasks.exchange.lock import alone
 from tasks.fetch.live import live_market
 
 NIGHTLY = Cron("17 3 * * *", timezone="UTC")
-ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-"""What would overlap is cancelled: the run that is under way, or the one after it, takes its candle in."""
+ONE_AT_A_TIME = ConcurrencyLimitConfig(
+    limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW, grace_period_seconds=60
+)
+"""What would overlap is cancelled: the run that is under way, or the one after it, takes its candle in. One that died
+before it began keeps the place for a minute."""
 
 DELAY = timedelta(seconds=3)
 """From the end of a candle to the run that takes it in: exchanges need a moment to publish it."""

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
 
-from data.errors import BadInput, JarvisError, TryLater, unknown
-from data.views import read
+from data.errors import BadInput, JarvisError, unknown
 from data.writer import Lake
-from flows.session import session_run, sole_client
-from tasks.exchange import TradingClient
-from tasks.exchange.lock import alone
-from tasks.exchange.prices import public_prices
-from tasks.fetch.live import live_market
-from tasks.trade.broker import Broker
-from tasks.trade.desk import Desk, SessionRun, open_desk
+from flows.recorded import Recorded, opened_recorded, recorded_sessions
+from tasks.trade.desk import Desk
 from tasks.trade.execution import cancel, carry_out, settle
 from tasks.trade.halt import FLATTEN, halt
 from tasks.trade.ledger import Ledger
-from tasks.trade.live import LiveBroker
-from tasks.trade.paper import PaperBroker, market_rules
-
-PATIENCE = 60.0
-"""Seconds to wait for a step of the session that is under way."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +44,7 @@ def flatten(lake: Lake, *, run: str | None = None, symbols: Collection[str] = ()
     if run is None:
         for symbol in symbols or (None,):
             halt(FLATTEN, symbol)
-    known = _sessions(lake, run)
+    known = recorded_sessions(lake, run)
     traded = {session.run.symbol for session in known}
     strangers = [symbol for symbol in symbols if symbol not in traded]
     if strangers:
@@ -70,24 +55,7 @@ def flatten(lake: Lake, *, run: str | None = None, symbols: Collection[str] = ()
     return [done for session in chosen if (done := _flattened(lake, session)) is not None]
 
 
-class _Known(NamedTuple):
-    """A recorded session, and the account that it trades on: None on paper."""
-
-    run: SessionRun
-    account: str | None
-
-
-def _sessions(lake: Lake, run: str | None) -> list[_Known]:
-    query = "SELECT run_id, manifest FROM runs WHERE kind IN ('paper', 'live') ORDER BY created_at"
-    recorded = read(lake, query, [], tables={"runs"}).to_pylist()
-    manifests = {row["run_id"]: json.loads(row["manifest"]) for row in recorded}
-    if run is not None and run not in manifests:
-        raise unknown("session", run, manifests)
-    chosen = manifests if run is None else {run: manifests[run]}
-    return [_Known(session_run(name, manifest), manifest["account"]) for name, manifest in chosen.items()]
-
-
-def _flattened(lake: Lake, known: _Known) -> Flattened | None:
+def _flattened(lake: Lake, known: Recorded) -> Flattened | None:
     """Flatten one session; None where there was nothing to do."""
     run, held = known.run, Decimal(0)
     try:
@@ -95,7 +63,7 @@ def _flattened(lake: Lake, known: _Known) -> Flattened | None:
         held = ledger.position
         if not held and all(order.is_final for order in ledger.orders.values()):
             return None
-        with _opened(lake, known) as desk:
+        with opened_recorded(lake, known) as desk:
             try:
                 failure = _sell(desk)
             except JarvisError as error:
@@ -121,44 +89,3 @@ def _sell(desk: Desk) -> str:
         if order.event != "filled":
             return f"order {order.order_id} is {order.event}: {order.ended or desk.blocked}"
     return ""
-
-
-@contextmanager
-def _opened(lake: Lake, known: _Known) -> Iterator[Desk]:
-    """Open a session for this process alone, once a step that is under way has ended."""
-    run = known.run
-    with ExitStack() as stack:
-        stack.enter_context(_locked(run))
-        if run.mode == "live":
-            broker: Broker = _account(stack.enter_context(sole_client(run.exchange)), known)
-        else:
-            market = stack.enter_context(live_market(run.exchange)).market(run.symbol)
-            prices = stack.enter_context(public_prices(run.exchange))
-            broker = PaperBroker(prices, market_rules(market, run.rules.fee), run.rules.slippage)
-        yield open_desk(lake, run, broker)
-
-
-def _account(client: TradingClient, known: _Known) -> LiveBroker:
-    broker = LiveBroker(client)
-    if broker.account != known.account:
-        raise BadInput(
-            f"session {known.run.run_id} trades on the account {known.account}, and the keys are of {broker.account}: "
-            "set the keys that it was begun with"
-        )
-    return broker
-
-
-@contextmanager
-def _locked(run: SessionRun) -> Iterator[None]:
-    until = time.monotonic() + PATIENCE
-    taken = f"session {run.run_id} of {run.symbol}: process {{}} is at it, end it and flatten again"
-    with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(alone("sessions", run.run_id, taken))
-                break
-            except TryLater:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.2)
-        yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -21,6 +23,8 @@ LATE = "late: its candle is taken in by the next run"
 
 _SECONDS, _STARTING_SECONDS = 2.0, 30.0
 """What a run may spend on it, and what there is time for before the first one."""
+_KEPT_SECONDS = 300.0
+"""For so long Prefect keeps the place of a dead run."""
 _ENDING = timedelta(minutes=2)
 """After its work and without the lock, a run may take this long to tell Prefect that it is Completed."""
 _ALIVE = {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}
@@ -40,9 +44,23 @@ def clear_deployment() -> None:
     """Before the live deployment is served: mark its dead runs as Crashed, and cancel those that are late.
 
     To be called by the one process that serves it: the runs of its predecessors ended with them. A dead run would keep
-    the only place that there is for runs. Raises nothing.
+    the only place that there is for runs. While the server does not answer, as it may when it has just started, it is
+    tried again behind the serving. Raises nothing.
     """
-    aside("clearing the runs of the live deployment", _clear, _STARTING_SECONDS)
+    began = datetime.now(UTC)
+    aside("clearing the runs of the live deployment", lambda: _insist(lambda: _clear(began)), _STARTING_SECONDS)
+
+
+def _insist(work: Callable[[], None]) -> None:
+    until = time.monotonic() + _KEPT_SECONDS
+    while True:
+        try:
+            work()
+            return
+        except Exception:  # whatever it is: the server or what is between
+            if time.monotonic() > until:
+                raise
+            time.sleep(_SECONDS)
 
 
 def _mend(own_id: UUID) -> None:
@@ -57,19 +75,20 @@ def _mend(own_id: UUID) -> None:
                 _crash(client, other.id)
 
 
-def _clear() -> None:
+def _clear(began: datetime) -> None:
     with get_client(sync_client=True) as client:
         try:
             deployment = client.read_deployment_by_name(f"{LIVE}/{LIVE}").id
         except ObjectNotFound:
             return
         of_it = {"deployment_id": {"any_": [str(deployment)]}}
-        for dead in client.read_flow_runs(flow_run_filter=FlowRunFilter(**of_it, state=_ALIVE)):
-            _crash(client, dead.id)
+        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(**of_it, state=_ALIVE)):
+            if run.state is not None and run.state.timestamp < began:
+                _crash(client, run.id)
         late = of_it | {
             "state": {"type": {"any_": ["SCHEDULED"]}},
             "tags": {"all_": ["auto-scheduled"]},  # what a person asked for is done, however late
-            "next_scheduled_start_time": {"before_": _iso(datetime.now(UTC))},
+            "next_scheduled_start_time": {"before_": _iso(began)},
         }
         while _cancel(client, late):
             pass

@@ -16,12 +16,17 @@ from data.errors import BadInput, SourceError
 from data.markets import Market
 from data.timeframe import parse_timeframe
 from tasks.exchange import ask, public_client, unknown_on
+from tasks.exchange.client import PRACTICE
 from tasks.fetch import clock
 from tasks.fetch.quality import drop_repeats, find_fault
 from tasks.fetch.source import Batch, Fact
 
 _MICROSECOND = pd.Timedelta(microseconds=1)
 _USUAL_PAGE = 100
+
+_ENDS_OPEN = frozenset({"kraken"})
+"""Exchanges whose every answer ends with the candle that is open. One that the clock says is over was not complete when
+it was answered, from a cache or a moment before its end: it is not taken as closed before another follows it."""
 
 
 class ExchangeSource:
@@ -37,6 +42,7 @@ class ExchangeSource:
     def __init__(self, exchange: str, *, paced: bool = True) -> None:
         self.name = exchange
         self._paced = paced
+        self._ends_open = PRACTICE.get(exchange, exchange) in _ENDS_OPEN
         self._stack = ExitStack()
         self._client: Any = None
 
@@ -97,7 +103,7 @@ class ExchangeSource:
         if since is None:
             answer, facts = self._page(symbol, timeframe, None)
             _refuse_nothing(answer.empty, self.name, symbol, timeframe)
-            closed = answer[answer.index < end]
+            closed = self._complete(answer).loc[: end - _MICROSECOND]
             yield Batch(closed, facts, done=len(closed), total=len(closed))
         else:
             yield from self._pages(symbol, timeframe, step, pd.Timestamp(since), end)
@@ -112,11 +118,12 @@ class ExchangeSource:
             if silent and not answer.empty:
                 facts += _window(self.name, since, answer.index[0], step, end)
                 silent = False
-            wanted = answer[(answer.index >= cursor) & (answer.index < end)]
+            complete = self._complete(answer)
+            wanted = complete.loc[cursor : end - _MICROSECOND]
             if answer.empty:  # some exchanges look no further than a page beyond the time they are asked for
                 cursor += step * (self._page_limit(symbol) or _USUAL_PAGE)
-            elif answer.index[-1] >= cursor:
-                cursor = answer.index[-1] + step
+            elif not complete.empty and complete.index[-1] >= cursor:
+                cursor = complete.index[-1] + step
             else:  # asked again it would answer the same: there is nothing later
                 cursor = end
             yield Batch(wanted, facts, done=min(total, int((cursor - since) // step)), total=total)
@@ -143,10 +150,14 @@ class ExchangeSource:
         unique, facts = drop_repeats(candles)
         return unique, tuple(facts)
 
+    def _complete(self, answer: pd.DataFrame) -> pd.DataFrame:
+        """Return the candles of an answer that will not change any more, if the clock says that they are closed."""
+        return answer.iloc[:-1] if self._ends_open else answer
+
     def _page_limit(self, symbol: str) -> int | None:
         """Return how many candles the exchange answers at most, None where ccxt does not know."""
         limit = self._client.feature_value(symbol, "fetchOHLCV", "limit")
-        return None if limit is None else int(limit)
+        return None if limit is None else int(limit) + self._ends_open  # the open one comes on top
 
     def now(self) -> pd.Timestamp:
         """Return the time by the exchange's clock where it tells one, else by this machine's."""

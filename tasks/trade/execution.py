@@ -81,6 +81,18 @@ def resolve(desk: Desk, intent: Intent) -> None:
         _accept(desk, intent, order)
 
 
+def declare_absent(desk: Desk, intent: Intent) -> bool:
+    """End an order of unknown outcome as one that the exchange never had: a person looked there, and it has none.
+
+    False where it is found after all, and taken in. Raises ExchangeError while the exchange does not answer.
+    """
+    desk.broker.open_orders(intent.symbol)
+    resolve(desk, intent)
+    if intent.in_doubt:
+        _reject(desk, intent, f"{NEVER_REACHED}: so says a person who looked")
+    return intent.never_reached
+
+
 def follow(desk: Desk, intent: Intent) -> None:
     """Ask for an order until it has ended, for some seconds; the desk is blocked when it has not, or cannot be seen."""
     until = time.monotonic() + FOLLOW

@@ -19,6 +19,7 @@ from flows.parity import check_parity
 from tasks.exchange.keys import practice_keys
 from tasks.exchange.lock import alone
 from tasks.trade.halt import halt, halted
+from tasks.trade.live import LiveBroker
 from tests.flow.test_live_parity import FIRST, MARKET, candle_rows, random_candles
 from tests.servers.command_line import Jarvis, fails, only
 from tests.servers.practice_exchange import Practice, practice_exchange
@@ -211,7 +212,7 @@ def test_flatten_leaves_other_symbols_and_sessions_alone(jarvis: Jarvis, practic
 def test_flatten_that_cannot_have_the_session_says_who_has_it(
     jarvis: Jarvis, practice: Practice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.flatten.PATIENCE", 0.0)
+    monkeypatch.setattr("flows.recorded.PATIENCE", 0.0)
     run = only(jarvis(*HOLD, "--json"))["run_id"]
     with alone("sessions", run, "taken by {}"):
         done = jarvis("flatten")
@@ -316,6 +317,29 @@ def test_reconcile_is_content_with_what_the_session_did_and_stops_at_what_nobody
     assert [row["currency"] for row in done.json if row["stops"]] == ["USD"]
     assert jarvis("reconcile", "--accept", "USD").code == 0
     assert jarvis("reconcile").code == 0
+
+
+def test_where_an_exchange_does_not_show_all_orders_a_person_says_that_one_is_not_there(
+    jarvis: Jarvis, practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.exchange.kraken.Kraken.lists_all", False)
+    monkeypatch.setitem(LiveBroker.__init__.__kwdefaults__, "patience", 0.5)
+    live = (*HOLD, "--mode", "live", "--max-signal-age", "3600")
+    jarvis("halt")
+    only(jarvis(*live, "--json"))
+    jarvis("resume")
+    practice.step(MINUTE)
+    practice.fault("reset_before", "AddOrder", times=1)
+    outcome = only(jarvis(*live, "--json"))
+    assert outcome["decisions"][-1]["reason"] == "unknown_order"
+    practice.step(MINUTE)
+    assert only(jarvis(*live, "--json"))["decisions"][-1]["reason"] == "unknown_order"
+    order = outcome["decisions"][-1]["order_id"]
+    assert f"order {order} was never made" in jarvis("reconcile", "--absent", outcome["run_id"]).out
+    fails(jarvis("reconcile", "--absent", outcome["run_id"]), 2, "no order of unknown fate")
+    practice.step(MINUTE)
+    (decision,) = only(jarvis(*live, "--json"))["decisions"]
+    assert (decision["action"], decision["reason"]) == ("buy", "signal")
 
 
 # Parity.

@@ -178,6 +178,30 @@ def test_before_serving_dead_runs_free_the_place_and_late_ones_are_cancelled(cli
     clear_deployment()  # which finds nothing to clear
 
 
+def test_a_server_that_answers_late_has_its_dead_runs_cleared_and_those_begun_meanwhile_left(
+    client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = client.create_deployment(client.create_flow_from_name(LIVE), LIVE, concurrency_limit=2)
+    dead, alive = (client.create_flow_run_from_deployment(deployment).id for _ in range(2))
+    client.set_flow_run_state(dead, Pending())
+    opened, refusals = zombies.get_client, [1, 2]
+
+    def late(**options: Any) -> Any:
+        if refusals:
+            refusals.pop()
+            client.set_flow_run_state(alive, Running(), force=True)
+            raise ConnectionError("the database is locked")
+        return opened(**options)
+
+    monkeypatch.setattr(zombies, "get_client", late)
+    monkeypatch.setattr(zombies, "_SECONDS", 0.1)
+    clear_deployment()
+    assert not refusals
+    assert seen(client, dead) == ("Crashed", DEAD)
+    assert seen(client, alive)[0] == "Running"
+    client.delete_deployment(deployment)
+
+
 PARAMETERS = LiveParameters(symbols=("BTC/USD", "ETH/USD"), params={"fast": 3, "slow": 8})
 
 

@@ -103,6 +103,18 @@ def test_it_is_the_exchanges_clock_that_closes_a_candle(lake: Lake, serving: Ser
     assert held(lake, "kraken").index[-1] == ago(6)
 
 
+def test_an_answer_from_before_a_candles_end_does_not_make_it_a_closed_one(lake: Lake, serving: Serve) -> None:
+    with serving() as exchange:
+        last = OPEN - HOUR
+        exchange.candles[last] = candle(last)._replace(close=candle(last).open)
+        hidden = exchange.candles.pop(OPEN)  # as a cache answers that was filled before the hour was full
+        assert fetch(lake, "kraken", 10).last == ago(2)
+        exchange.candles |= {last: candle(last), OPEN: hidden}
+        done = fetch(lake, "kraken", 10)
+    assert (done.last, done.new, done.revised) == (ago(1), 1, 0)
+    assert held(lake, "kraken")["close"].iloc[-1] == float(candle(last).close)
+
+
 def test_pages_follow_each_other_without_a_hole_or_a_doubled_candle(lake: Lake, serving: Serve) -> None:
     told: list[tuple[int, int]] = []
     with serving(page=300) as exchange:
@@ -331,7 +343,7 @@ def test_an_exchange_that_is_silent_before_its_first_candle_is_asked_page_by_pag
 def test_without_a_start_the_newest_page_is_fetched(lake: Lake, serving: Serve) -> None:
     with serving(page=300):
         assert fetch(lake, "bitfinex").new == 299
-        assert fetch(lake, "kraken").new == KRAKEN_WINDOW - 1
+        assert fetch(lake, "kraken").new == KRAKEN_WINDOW
 
 
 def test_the_market_is_known_with_its_steps_minimums_and_fees(lake: Lake, serving: Serve) -> None:

@@ -19,7 +19,7 @@ from tasks.exchange import client, trading_client
 from tasks.exchange.orders import Order, OrderRequest
 from tasks.trade import execution, resume
 from tasks.trade.desk import Desk, Options, open_desk
-from tasks.trade.execution import cancel, carry_out, end_in_time, settle
+from tasks.trade.execution import cancel, carry_out, declare_absent, end_in_time, settle
 from tasks.trade.halt import halt
 from tasks.trade.intent import Intent
 from tasks.trade.live import LiveBroker
@@ -133,6 +133,20 @@ def test_an_order_that_cannot_be_found_blocks_its_symbol_until_it_is(lake: Lake)
     found = resume(lake, desk.run, broker)
     assert (found.blocked, found.ledger.position) == ("", D("0.1"))
     assert broker.asked.count("submit") == 1
+
+
+@pytest.mark.parametrize("fate", ["lost_before", "lost_after"])
+def test_a_person_may_say_that_an_order_is_not_there_unless_it_is_found(lake: Lake, fate: str) -> None:
+    broker = ScriptedBroker([fate])
+    broker.knows = False
+    desk = desk_of(lake, broker)
+    order = carry_out(desk, to_buy(desk))
+    broker.knows = fate == "lost_after"
+    assert declare_absent(desk, order) is (fate == "lost_before")
+    assert (order.never_reached, order.event) == ((True, "rejected") if fate == "lost_before" else (False, "filled"))
+    after = resume(lake, desk.run, broker)
+    assert not after.blocked
+    assert after.ledger.position == (D("0.1") if fate == "lost_after" else 0)
 
 
 def test_a_halt_that_comes_between_decision_and_sending_is_kept(lake: Lake) -> None:
