@@ -21,6 +21,7 @@ from data.errors import JarvisError
 from data.settings import CHECKOUT, settings
 from data.timeframe import parse_timeframe
 from flows.server import admits, answers, api_url, ensure_password, load_environment, start_command
+from tasks.exchange.lock import alone
 
 _SERVER_SECONDS = 180
 _DASHBOARD_SECONDS = 120
@@ -103,11 +104,14 @@ class Processes:
 
 
 def up(say: Callable[[str], None]) -> None:
-    """Start what is not there yet, trade on the practice exchange, backtest the sample, and wait for Ctrl-C."""
+    """Start what is not there yet, trade on the practice exchange, backtest the sample, and wait for Ctrl-C.
+
+    Raises JarvisError when a part of it does not start or ends, Taken when it runs already.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background job would ignore Ctrl-C
         signal.signal(number, _interrupt)
     load_environment()
-    with Processes() as processes:
+    with alone("up", str(CHECKOUT), "process {} runs `jarvis up` already: end it first"), Processes() as processes:
         say("Starting ... the first time takes a minute.")
         ready = _prefect(processes, say)
         market = _practice(processes)

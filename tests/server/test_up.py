@@ -124,6 +124,16 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     up.process.stdout.close()
 
 
+def test_a_second_one_beside_it_ends_at_once_and_says_why(up: Up) -> None:
+    done = subprocess.run(
+        [BIN / "jarvis", "up"], env=up.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        done.stderr == f"jarvis: process {up.process.pid} runs `jarvis up` already: end it first; one at a time can\n"
+    )
+
+
 def test_both_addresses_are_printed_and_answer(up: Up) -> None:
     text = "\n".join(up.lines)
     assert f"{up.dashboard}/trading" in text
