@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -104,6 +105,7 @@ def live(
 
     _announce(parameters)
     if stream:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which the background job of a shell would ignore
         _run(live_stream, parameters, lambda outcomes: output.stepped(outcomes, as_json=as_json), recorded=recorded)
         return
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 from contextlib import ExitStack
@@ -49,12 +50,14 @@ def test_every_candle_missed_meanwhile_is_printed(jarvis: Jarvis, practice: Prac
     assert [decision["reason"] for decision in decisions] == ["missed", "missed", "unchanged"]
 
 
-def test_a_stream_goes_on_until_ctrl_c(lake: Lake, tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_background", [False, True])
+def test_a_stream_goes_on_until_ctrl_c(lake: Lake, tmp_path: Path, in_background: bool) -> None:
     with practice_exchange(start=None, paused=False, speed=60) as exchange:
         settings = {"JARVIS_LAKE": lake.root, "JARVIS_STATE": tmp_path / "state"}
         addresses = json.dumps({"practice": exchange.url})
+        command = shlex.join([str(BIN / "jarvis"), *HOLD, "--stream", "--json"])
         stream = subprocess.Popen(
-            [BIN / "jarvis", *HOLD, "--stream", "--json"],
+            ["sh", "-c", f"trap '' INT; exec {command}" if in_background else f"exec {command}"],
             env=environment(**settings, JARVIS_EXCHANGE_URLS=addresses),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
