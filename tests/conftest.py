@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 
 from data.settings import CHECKOUT
 from data.writer import Lake
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""Else programs that a test starts would ignore Ctrl-C where the tests are a shell's background job."""
 
 
 @pytest.fixture(autouse=True)

@@ -205,6 +205,7 @@ def test_its_database_locked_before_and_during_a_run(desk: Desk) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_killed_before_any_request_of_a_run_it_trades_all_the_same(desk: Desk) -> None:
     desk.run()
     for fatal in range(1, len(desk.door.requests) + 1):

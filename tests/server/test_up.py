@@ -267,6 +267,7 @@ raises()
 @pytest.mark.slow
 def test_killed_and_started_again_it_goes_on_with_the_same_accounts(up: Up) -> None:
     sessions = "select run_id, symbol from runs where kind = 'paper' order by symbol"
+    wait_for(lambda: up.live_runs("COMPLETED"))
     before, decided = up.sql(sessions), up.sql("select count(*) as n from decisions")[0]["n"]
     for process in [*up.family(), psutil.Process(up.process.pid)]:
         process.kill()
