@@ -213,7 +213,7 @@ class _Judge:
         signals = float(self.decided.get(ts, {}).get("signal", math.nan)), float(self.signals.get(ts, math.nan))
         done = ([deal.told for deal in side.deals.get(ts, [])] for side in (self.live, self.backtest))
         told = map(json.dumps, (*done, self.ordered.get(ts, [])))
-        return _Row(ts, verdict, words or None, *signals, *_paired(live, backtest), *told)
+        return _Row._make([ts, verdict, words or None, *signals, *_paired(live, backtest), *told])
 
     def _differences(self, ts: pd.Timestamp, live: _Mark, backtest: _Mark) -> Iterator[tuple[str, str]]:
         """Give verdict and words for all that differs in a candle, the cause before what follows from it."""

@@ -134,7 +134,14 @@ def test_the_fills_of_both_and_what_the_backtest_ordered_stand_with_the_candle(c
     case.change("fills", lambda rows: rows["side"] == "buy", price=102.5, reason="signal")
     rows = case.compare().set_index("ts")
     (order,) = json.loads(rows["backtest_orders"][at(2)])
-    assert order == {"side": "buy", "type": "market", "reason": "signal", "event": "filled", "amount": 9.7, "price": None}
+    assert order == {
+        "side": "buy",
+        "type": "market",
+        "reason": "signal",
+        "event": "filled",
+        "amount": 9.7,
+        "price": None,
+    }
     (mine,), (its,) = (json.loads(rows[name][at(3)]) for name in ("live_fills", "backtest_fills"))
     assert (mine["side"], mine["amount"], mine["price"], mine["reason"]) == ("buy", 9.7, 102.5, "signal")
     assert its["price"] == 102.0
