@@ -37,7 +37,6 @@ class ParityCharts(Charts):
         figure = self._render([layer.opts(line_width=0, **_size(STRIP_HEIGHT))], [], STRIP_HEIGHT, "strip", "0")
         figure.y_range = Range1d(start=0, end=1.08)
         figure.yaxis.visible = figure.ygrid.visible = False
-        figure.min_border_right = 76
         quads = figure.renderers[0]
         quads.name = "marks"
         more = {
@@ -77,7 +76,7 @@ class ParityCharts(Charts):
 
 
 def _told(row: Mapping[Hashable, Any]) -> str:
-    """Say of a mark what its candles are: `fill`, or `fill: 3 of 12 candles, 9 equal`."""
+    """Say of a mark what its candles are: `fill`, or `12 candles: 3 fill, 9 equal`."""
     if row["candles"] == 1:
         return str(row["verdict"])
     counts = [(verdict, row[verdict]) for verdict in itertools.chain(VERDICTS, [PENDING]) if row[verdict]]

@@ -147,6 +147,7 @@ def test_the_fixture_has_every_verdict(compared: Compared) -> None:
 def test_without_a_session_in_the_address_all_are_listed_and_lead_to_theirs(compared: Compared, visit: Visit) -> None:
     page = visit(f"{compared.dashboard.url}?theme=light", filled=False)
     page.get_by_role("link", name="Parity").click()
+    wait_until_filled(page)
     expect(page.locator("tr[data-run]")).to_have_count(2)
     expect(page.locator(f"tr[data-run='{compared.run}']")).to_contain_text("by data, 1 by signal")
     expect(page.locator(f"tr[data-run='{compared.other}']")).to_contain_text(f"never: jarvis parity {compared.other}")
@@ -305,7 +306,7 @@ def test_a_torn_table_spoils_the_cards_that_need_it(
 
 
 def test_a_session_that_was_never_compared_says_how_and_fills_when_it_is(compared: Compared, visit: Visit) -> None:
-    page = visit(f"{compared.dashboard.url}?page=parity&run={compared.other}", filled=False)
+    page = visit(f"{compared.dashboard.url}?page=parity&run={compared.other}")
     expect(page.get_by_text("sma_crossover on BTC/USD 1h was never compared with its backtest")).to_be_visible()
     expect(page.get_by_text(f"jarvis parity {compared.other}")).to_be_visible()
     expect(page.get_by_role("heading", name="Candle by candle")).to_be_hidden()
