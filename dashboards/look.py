@@ -35,6 +35,19 @@ class Palette:
     hold: str
     lines: tuple[str, ...]
 
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """The colours of parity, by verdict."""
+        signal, fill, data, _, cost, _ = self.lines
+        return {
+            "data": data,
+            "signal": signal,
+            "fill": fill,
+            "cost": cost,
+            "equal": self.up,
+            "not compared": self.muted,
+        }
+
 
 PALETTES: dict[Theme, Palette] = {
     "dark": Palette(

@@ -9,7 +9,7 @@ from typing import Any
 from panel.viewable import Viewable
 
 from dashboards import queries, run_words
-from dashboards.chart_cards import ChartCards
+from dashboards.chart_cards import LinkedCharts
 from dashboards.controls import RunPicker
 from dashboards.hub import background
 from dashboards.look import part
@@ -30,7 +30,7 @@ class RunPage(ABC):
     noun: str
     """The kind of runs, in the singular."""
 
-    def __init__(self, session: Session, charts: ChartCards) -> None:
+    def __init__(self, session: Session, charts: LinkedCharts) -> None:
         self.session = session
         self.run: Run | None = None
         self._wanted = ""
@@ -63,6 +63,10 @@ class RunPage(ABC):
     async def follow(self, turn: int, run: Run) -> None:
         """Bring tiles, charts and tables up to date, as the lake has changed."""
 
+    def choose(self, runs: list[Run], wanted: str) -> Run | None:
+        """Return the run to show: the wanted one, or the newest where none is named."""
+        return next((run for run in runs if run.run_id == wanted or not wanted), None)
+
     @property
     def cards(self) -> dict[str, Card]:
         """The cards that tell of the run, by slot."""
@@ -79,7 +83,7 @@ class RunPage(ABC):
 
     def preview(self) -> Mapping[str, str]:
         """Return the figures and charts that somebody was shown before, for the first instant of the page."""
-        run = _find(self.session.hub.kept(queries.runs, self.noun) or [], self.session.query["run"])
+        run = self.choose(self.session.hub.kept(queries.runs, self.noun) or [], self.session.query["run"])
         if run is None:
             return {}
         tiles = self.tiles_known(run)
@@ -96,7 +100,7 @@ class RunPage(ABC):
             reason = str(error)
             self.apply(turn, lambda: self._tell_fault(reason))
             return
-        run = _find(runs, self._wanted)
+        run = self.choose(runs, self._wanted)
         self.apply(turn, lambda: self._begin(runs, run))
         if run is not None:
             await self.fill(turn, run)
@@ -196,11 +200,6 @@ class RunPage(ABC):
 
     def _tell_absent(self, runs: list[Run]) -> None:
         if runs:
-            self._notice.show(run_words.absent(self._wanted, runs[0], self.session.theme), alone=True)
+            self._notice.show(run_words.absent(self._wanted, runs[0], self.session.theme, page=self.slug), alone=True)
         else:
             self._notice.show(run_words.none_yet(self.noun), alone=True)
-
-
-def _find(runs: list[Run], wanted: str) -> Run | None:
-    """Return the wanted run, or the newest where none is named."""
-    return next((run for run in runs if run.run_id == wanted or not wanted), None)

@@ -69,9 +69,9 @@ def none_yet(noun: str) -> str:
     return part("message", title=f"No {noun} yet", text=text, commands=_FIRST[noun])
 
 
-def absent(wanted: str, newest: Run, theme: str) -> str:
+def absent(wanted: str, newest: Run, theme: str, *, page: str) -> str:
     """Return what to do about a run that the lake does not have."""
-    page, noun = ("live", "session") if newest.is_session else ("backtest", "backtest")
+    noun = "session" if newest.is_session else "backtest"
     address = "?" + urlencode({"page": page, "run": newest.run_id, "theme": theme})
     return part("absent", wanted=wanted, noun=noun, newest=newest, address=address)
 

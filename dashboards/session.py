@@ -37,7 +37,7 @@ class Card:
         ):  # text that is the same as before is not sent again
             for pane, content in zip(shown, contents, strict=True):
                 pane.object = content
-        else:
+        elif len(shown) != len(contents) or any(old is not new for old, new in zip(shown, contents, strict=True)):
             self.slot.objects = [html(content) if isinstance(content, str) else content for content in contents]
         self.slot.css_classes = ["filled", "alone"] if alone else ["filled"]
 

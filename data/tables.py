@@ -295,6 +295,20 @@ _TABLES = (
             Column("backtest_position", FLOAT, "base", "position of the backtest"),
             Column("live_equity", FLOAT, "quote", "equity at the close, as it was recorded"),
             Column("backtest_equity", FLOAT, "quote", "equity of the backtest"),
+            Column(
+                "live_fills",
+                TEXT,
+                "JSON",
+                "the session's fills in the candle, those in a row on one side as one: side, amount, price, fee, reason, "
+                "decision_ts",
+            ),
+            Column("backtest_fills", TEXT, "JSON", "the backtest's fills in the candle, alike"),
+            Column(
+                "backtest_orders",
+                TEXT,
+                "JSON",
+                "what the backtest ordered at the close: side, type, amount, price, reason, event",
+            ),
             Column("compared_at", TIME, "UTC", "instant of the comparison"),
         ),
     ),

@@ -16,6 +16,7 @@ places.forEach((place, n) => {
   const written = (value) =>
     value.toLocaleString("en-US", Math.abs(value) < 1000 ? { maximumSignificantDigits: 6 } : { maximumFractionDigits: 2 })
   const words = values[n].map(([label, field]) => {
+    if (typeof data[field][first] === "string") return data[field][first]
     const value = data[field][first] * (label.endsWith("%") ? 100 : 1)
     return Number.isFinite(value) ? `${label} ${written(value)}` : ""
   })

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.pages.backtest import BacktestPage
+from dashboards.pages.parity import ParityPage
 from dashboards.pages.session import SessionPage
 
-PAGES = (BacktestPage, SessionPage)
+PAGES = (BacktestPage, SessionPage, ParityPage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ def compare(
     """
     sides = _Side.of(live, candles.index, timeframe), _Side.of(backtest, candles.index, timeframe)
     decided = {row["ts"]: row for row in decisions.to_dict("records")}
-    judge = _Judge(candles, signal.to_dict(), decided, *sides)
+    judge = _Judge(candles, signal.to_dict(), decided, *sides, _orders(backtest.orders))
     instants = sorted({*candles.index[candles.index >= start], *decided})
     return pd.DataFrame([judge.row(ts) for ts in instants], columns=[*_Row._fields])
 
@@ -80,6 +81,9 @@ class _Row(NamedTuple):
     backtest_position: float
     live_equity: float
     backtest_equity: float
+    live_fills: str
+    backtest_fills: str
+    backtest_orders: str
 
 
 class _Mark(NamedTuple):
@@ -97,7 +101,14 @@ class _Deal:
     amount: float
     price: float
     fee: float = field(compare=False)
+    reason: str | None = field(compare=False)
     decision: pd.Timestamp = field(compare=False)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the table says of it."""
+        money = {"side": self.side, "amount": self.amount, "price": self.price, "fee": self.fee}
+        return {**money, "reason": self.reason, "decision_ts": _instant(self.decision)}
 
     def __str__(self) -> str:
         return f"{_PAST[self.side]} {self.amount!r} at {self.price!r}"
@@ -153,8 +164,27 @@ def _sum(fills: list[dict[Hashable, Any]]) -> _Deal:
         amount=amount,
         price=prices.pop() if len(prices) == 1 else cost / amount,
         fee=math.fsum(fill["fee"] for fill in fills),
+        reason=_word(first.get("reason")),
         decision=first["decision"],
     )
+
+
+def _orders(orders: pd.DataFrame) -> dict[Hashable, list[dict[str, Any]]]:
+    """Return what the backtest ordered, by the candle that decided it, and what became of each order."""
+    words = ["side", "type", "reason", "event"]
+    found: dict[Hashable, list[dict[str, Any]]] = {}
+    for row in orders.to_dict("records"):
+        sizes = {name: None if math.isnan(row[name]) else row[name] for name in ("amount", "price")}
+        found.setdefault(row["decision_ts"], []).append({name: _word(row[name]) for name in words} | sizes)
+    return found
+
+
+def _instant(time: Any) -> str | None:
+    return None if pd.isna(time) else time.isoformat()
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 @dataclass
@@ -166,6 +196,7 @@ class _Judge:
     decided: Mapping[pd.Timestamp, dict[Hashable, Any]]
     live: _Side
     backtest: _Side
+    ordered: Mapping[Hashable, list[dict[str, Any]]]
     verdicts: dict[pd.Timestamp, str] = field(default_factory=dict)
     position_apart: bool = False
     equity_apart: bool = False
@@ -180,7 +211,9 @@ class _Judge:
         apart = f"equity apart by {live.equity - backtest.equity:+.6g}" if live.equity != backtest.equity else ""
         words = "; ".join(filter(None, (detail, apart if ts in self.live.marks else "")))
         signals = float(self.decided.get(ts, {}).get("signal", math.nan)), float(self.signals.get(ts, math.nan))
-        return _Row(ts, verdict, words or None, *signals, *_paired(live, backtest))
+        done = ([deal.told for deal in side.deals.get(ts, [])] for side in (self.live, self.backtest))
+        told = map(json.dumps, (*done, self.ordered.get(ts, [])))
+        return _Row._make([ts, verdict, words or None, *signals, *_paired(live, backtest), *told])
 
     def _differences(self, ts: pd.Timestamp, live: _Mark, backtest: _Mark) -> Iterator[tuple[str, str]]:
         """Give verdict and words for all that differs in a candle, the cause before what follows from it."""

@@ -213,8 +213,8 @@ def test_what_the_lake_says_of_a_session_is_shown_as_text(lake: Lake) -> None:
 
 def test_a_session_is_linked_on_its_own_page(lake: Lake) -> None:
     _, run = session(lake)
-    assert "page=live&amp;run=run-1" in run_words.absent("x", run, "dark")
-    assert "no session <code>x</code>" in run_words.absent("x", run, "dark")
+    assert "page=live&amp;run=run-1" in run_words.absent("x", run, "dark", page="live")
+    assert "no session <code>x</code>" in run_words.absent("x", run, "dark", page="live")
     assert run_words.has(run, "live")
 
 

@@ -99,7 +99,7 @@ def test_what_the_lake_says_is_shown_as_text(run: Run) -> None:
     evil = run._replace(strategy=EVIL, symbol=EVIL, parameters=json.dumps({EVIL: EVIL}), manifest=EVIL, run_id=EVIL)
     shown = [
         run_words.head(evil),
-        run_words.absent(EVIL, evil, "dark"),
+        run_words.absent(EVIL, evil, "dark", page="backtest"),
         part("manifest", run=evil, text=run_words.manifest(evil)),
         part("fault", title=EVIL, text=EVIL),
         part("status", count=EVIL, lake=EVIL, fault=EVIL),

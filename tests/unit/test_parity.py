@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,9 @@ COLUMNS = [
     "backtest_position",
     "live_equity",
     "backtest_equity",
+    "live_fills",
+    "backtest_fills",
+    "backtest_orders",
 ]
 RULES: dict[str, Any] = {"fee": 0.001, "slippage": 0.0, "amount_step": 0.1}
 
@@ -124,6 +128,32 @@ def test_a_session_that_did_as_the_backtest_is_equal_in_each_candle_and_has_noth
     assert rows["detail"].isna().all()
     assert (rows["live_equity"] == rows["backtest_equity"]).all()
     assert list(rows["live_position"]) == [0.0, 0.0, 0.0, 9.7, 9.7, 9.7, 0.0, 0.0]
+
+
+def test_the_fills_of_both_and_what_the_backtest_ordered_stand_with_the_candle(case: Case) -> None:
+    case.change("fills", lambda rows: rows["side"] == "buy", price=102.5, reason="signal")
+    rows = case.compare().set_index("ts")
+    (order,) = json.loads(rows["backtest_orders"][at(2)])
+    assert order == {
+        "side": "buy",
+        "type": "market",
+        "reason": "signal",
+        "event": "filled",
+        "amount": 9.7,
+        "price": None,
+    }
+    (mine,), (its,) = (json.loads(rows[name][at(3)]) for name in ("live_fills", "backtest_fills"))
+    assert (mine["side"], mine["amount"], mine["price"], mine["reason"]) == ("buy", 9.7, 102.5, "signal")
+    assert its["price"] == 102.0
+    assert pd.Timestamp(its["decision_ts"]) == at(2)
+    assert list(rows.loc[at(4), ["live_fills", "backtest_fills", "backtest_orders"]]) == ["[]", "[]", "[]"]
+
+
+def test_an_order_that_the_backtest_refused_stands_with_the_candle_that_decided_it(case: Case) -> None:
+    tiny = case.signal.mask(case.signal.index == at(2), 0.0001)
+    (order,) = json.loads(case.compare(signal=tiny).set_index("ts")["backtest_orders"][at(2)])
+    assert order["event"] == "rejected"
+    assert "rounds down to 0" in order["reason"]
 
 
 def test_candles_before_the_first_decision_are_not_compared() -> None:
