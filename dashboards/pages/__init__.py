@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from dashboards.pages.backtest import BacktestPage
 from dashboards.pages.session import SessionPage
+from dashboards.pages.sql import SqlPage
 
-PAGES = (BacktestPage, SessionPage)
+PAGES = (BacktestPage, SessionPage, SqlPage)
