@@ -37,6 +37,12 @@ MOST_WAITING = 8
 LONGEST_QUERY = 10_000
 """Characters of a query."""
 
+READY = b"ready\n"
+"""What a child says when it waits for a query."""
+
+_SLOWEST_START = 60.0
+"""Seconds that a child may take until then; they are not the query's."""
+
 
 class Limits(NamedTuple):
     """What a query may take."""
@@ -72,7 +78,9 @@ class Walled:
     def prepare(self) -> None:
         """Start the child that will answer the next query, if none waits."""
         if self._spare is None or not self._spare.waits:
-            self._spare = self._start()
+            self._dismiss(self._spare)
+            self._spare = _Child(self._lake, self.limits)
+            self._children.add(self._spare)
 
     async def ask(self, query: str) -> Answer:
         """Run one statement that reads. Cancelling it stops the query.
@@ -97,25 +105,31 @@ class Walled:
         assert child is not None
         self.prepare()
         try:
-            async with asyncio.timeout(self.limits.seconds):
-                said = await _in_thread(child.ask, query)
-            return await _in_thread(_heard, said, child, self.limits)
+            return await self._tell(child, query)
+        finally:
+            self._dismiss(child)
+
+    async def _tell(self, child: _Child, query: str) -> Answer:
+        try:
+            await asyncio.wait_for(_in_thread(child.wait), _SLOWEST_START)
+        except TimeoutError:
+            raise JarvisError("the machine is too busy to begin a query: try again in a moment") from None
+        try:
+            said = await asyncio.wait_for(_in_thread(child.ask, query), self.limits.seconds)
         except TimeoutError:
             raise BadInput(_too_long(self.limits)) from None
-        finally:
-            child.end()
-            self._children.discard(child)
+        return await _in_thread(_heard, said, child, self.limits)
 
-    def _start(self) -> _Child:
-        child = _Child(self._lake, self.limits)
-        self._children.add(child)
-        return child
+    def _dismiss(self, child: _Child | None) -> None:
+        if child is not None:
+            self._children.discard(child)
+            child.end()
 
     def close(self) -> None:
         """End all children."""
         self._spare = None
-        while self._children:
-            self._children.pop().end()
+        for child in [*self._children]:
+            self._dismiss(child)
 
 
 class _Child:
@@ -142,8 +156,13 @@ class _Child:
         """The signal that ended it, 0 where none did."""
         return max(0, -(self._process.returncode or 0))
 
+    def wait(self) -> None:
+        """Return when it is ready, or has ended."""
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+
     def ask(self, query: str) -> bytes:
-        """Return what it says until it ends."""
+        """Return what it says until it ends; it is ready."""
         self._asked = True
         with self._process as process:
             assert process.stdin is not None

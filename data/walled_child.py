@@ -24,7 +24,7 @@ import pyarrow as pa
 from data.errors import BadInput, LakeError
 from data.query import begin, told
 from data.views import connect
-from data.walled import Answer, Limits
+from data.walled import READY, Answer, Limits
 from data.writer import Lake
 
 _BATCH = 10_000
@@ -43,6 +43,8 @@ def main() -> None:
     with contextlib.suppress(Exception):  # only to have loaded and done once what a query needs
         _connect(lake, limits).close()
     _confine(limits)
+    answer.write(READY)
+    answer.flush()
     query = sys.stdin.buffer.readline()
     if not query:
         return
