@@ -40,7 +40,7 @@ class AnswerCards:
         self._lines: list[int] = []
         self._thinning = False
         self.cards = {"result": Card("The result"), "chart": Card("The chart")}
-        session.on_theme = self._repaint
+        session.on_theme = self._draw
 
     def say(self, result: str, chart: str) -> None:
         """Show words, as HTML, in place of an answer; the caller holds the document's lock."""
@@ -126,12 +126,12 @@ class AnswerCards:
         ]
         if len(self._series.x) > POINTS:
             for moved in ("start", "end"):
-                chart.range.on_change(moved, lambda *_: self._zoom())
+                chart.range.on_change(moved, self._zoom)
         self._chart = chart
         pane = pn.pane.Bokeh(chart.figure, sizing_mode="stretch_width", margin=0)
         self.cards["chart"].show(self._choice, pane)
 
-    def _zoom(self) -> None:
+    def _zoom(self, attr: str, old: Any, new: Any) -> None:  # noqa: ARG002 - Bokeh asks for these names
         if not self._thinning:
             background(self._thin())
 
@@ -146,9 +146,6 @@ class AnswerCards:
         if chart is not None:
             points = await asyncio.to_thread(chart.points)
             self._session.apply(lambda: chart.renew(points))
-
-    def _repaint(self) -> None:
-        self._draw()
 
 
 def _chosen(lines: str, columns: int) -> list[int]:

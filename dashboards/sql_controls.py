@@ -32,9 +32,7 @@ class QueryBox(_Speaking):
     """The box in which a query is written; says `run` with the query, and `stop`."""
 
     sql = param.String(default="", doc="What stands in the box.")
-    views = param.List(
-        default=[], doc="The lake's views: name, meaning, and columns with name, type, meaning, written."
-    )
+    views = param.List(default=[], doc="The lake's views: name, meaning, and columns with name, type and meaning.")
     examples = param.List(default=[], doc="Queries to begin from: title and sql.")
     running = param.Boolean(default=False, doc="Whether a query is under way.")
     hint = param.String(default="", doc="A line under the box.")

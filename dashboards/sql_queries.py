@@ -14,8 +14,6 @@ class ViewColumn(NamedTuple):
     name: str
     type: str
     meaning: str
-    written: str
-    """The name as SQL writes it."""
 
 
 class View(NamedTuple):
@@ -36,21 +34,16 @@ _MEANINGS = {
 def views(lake: Connection) -> list[View]:
     """Return the views by name, each with its columns."""
     rows = lake.execute(
-        """SELECT table_name, column_name, data_type, keyword_category IS NOT NULL
-        FROM duckdb_columns() LEFT JOIN duckdb_keywords()
-            ON keyword_name = lower(column_name) AND keyword_category = 'reserved'
+        """SELECT table_name, column_name, data_type FROM duckdb_columns()
         WHERE NOT internal ORDER BY table_name, column_index"""
     ).fetchall()
     found: dict[str, View] = {}
-    for view, name, kind, reserved in rows:
+    for view, name, kind in rows:
         declared = TABLES.get({"candle_revisions": "candles"}.get(view, view))
-        meanings = (
-            {column.name: _meaning(column.meaning, column.unit) for column in declared.columns} if declared else {}
-        )
         grain = f"one row per {declared.grain}" if declared else ""
+        meanings = {c.name: _meaning(c.meaning, c.unit) for c in declared.columns} if declared else {}
         listed = found.setdefault(view, View(view, _MEANINGS.get(view, grain), []))
-        written = f'"{name}"' if reserved else name
-        listed.columns.append(ViewColumn(name, kind, meanings.get(name, ""), written))
+        listed.columns.append(ViewColumn(name, kind, meanings.get(name, "")))
     return list(found.values())
 
 

@@ -19,6 +19,9 @@ STOPPED = "Stopped."
 CHANGED = " The lake has changed since: run it again to see what is new."
 
 
+NO_ROWS = "The lake has no rows for this: `jarvis backtest` or `jarvis live` writes some."
+
+
 def refused(reason: str) -> str:
     """Return why a query has no answer."""
     return part("fault", title="No answer", text=reason)
@@ -28,6 +31,8 @@ def answered(answer: Answer, shown: int, seconds: float) -> str:
     """Return how many rows an answer has, how many of them are shown, and the time it took."""
     rows = answer.rows.num_rows
     count = f"{rows:,} row{'' if rows == 1 else 's'} in {seconds:.2f} s"
+    if not rows:
+        return f"{count}. {NO_ROWS}"
     if not answer.whole:
         count = f"The first {rows:,} rows, in {seconds:.2f} s: the answer is longer than a page may hold. Ask for less"
     return count + (f"; the table shows {shown:,}, the downloads have all {rows:,}" if shown < rows else "")

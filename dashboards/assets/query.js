@@ -25,7 +25,8 @@ export function render({ model }) {
 
   const keep = () => { clearTimeout(typing); if (model.sql !== box.value) model.sql = box.value }
   const start = () => {
-    if (model.running) return
+    if (run.disabled) return
+    run.disabled = true  // at once, not only when the server says that it runs
     keep()
     model.send_msg({ run: box.value })
   }
@@ -34,15 +35,15 @@ export function render({ model }) {
     box.focus()
     keep()
   }
-  const name = (written, meaning, ...children) => {
-    const button = make("button", { type: "button", class: "name", title: meaning }, ...children)
-    button.addEventListener("click", () => insert(written))
+  const name = (text, meaning, ...children) => {
+    const button = make("button", { type: "button", class: "name", title: meaning }, text, ...children)
+    button.addEventListener("click", () => insert(text))
     return button
   }
   const list = () => {
     views.replaceChildren(...model.views.map((view, n) => {
       const columns = make("ul", { id: `view-${n}` }, ...view.columns.map((column) => make("li", {},
-        name(column.written, column.meaning, column.name, make("small", {}, column.type)))))
+        name(column.name, column.meaning, make("small", {}, column.type)))))
       const fold = make("button", {
         type: "button", class: "fold", "aria-expanded": "false", "aria-controls": `view-${n}`,
         "aria-label": `Columns of ${view.name}`,
@@ -52,7 +53,7 @@ export function render({ model }) {
         columns.hidden = !columns.hidden
         fold.setAttribute("aria-expanded", String(!columns.hidden))
       })
-      return make("li", {}, fold, name(view.name, view.meaning, view.name), columns)
+      return make("li", {}, fold, name(view.name, view.meaning), columns)
     }))
   }
   const offer = () => examples.replaceChildren(

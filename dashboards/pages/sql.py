@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -28,6 +29,8 @@ from data.writer import Lake
 
 _LONGEST_ADDRESS = 8_000
 """Characters that a query may take in the address, which servers and browsers do not take at any length."""
+
+_logger = logging.getLogger("jarvis.dashboard")
 
 
 class SqlPage:
@@ -131,13 +134,16 @@ class SqlPage:
             raise
         except JarvisError as error:
             self._tell(sql_words.refused(str(error)))
+        except Exception as error:  # whatever a library makes of odd values spoils this answer alone
+            _logger.exception("an answer could not be prepared")
+            self._tell(sql_words.refused(f"it cannot be shown: {type(error).__name__}"))
         else:
             self._session.apply(lambda: self._end(show))
 
     def _tell(self, words: str) -> None:
         self._session.apply(lambda: self._end(lambda: self._answer.say(words, part("said", text=sql_words.NO_CHART))))
 
-    def _end(self, show: Any) -> None:
+    def _end(self, show: Callable[[], None]) -> None:
         self._box.param.update(running=False, hint=sql_words.bounds(self._walled.limits))
         show()
 
