@@ -88,7 +88,7 @@ def build_dashboard(query: Mapping[str, str] | None = None) -> Dashboard:
     kinds = {kind.slug: kind for kind in PAGES}
     page: Page = kinds.get(query.get("page", ""), PAGES[0])(session)
     session.query["page"] = page.slug
-    slots = {"control": pn.Column(), "status": pn.Column(), "shell": session.shell, **page.slots}
+    slots = {"status": pn.Column(), "shell": session.shell, **page.slots}
     template = _template(page.markup, slots, session.theme, heading=page.title, slug=page.slug, preview=page.preview())
     session.hub.subscribe(document, page.lake_changed)
     return Dashboard(template, page, query)
@@ -119,7 +119,7 @@ async def _prepare() -> None:
 
 def _refuse(query: Mapping[str, str]) -> Dashboard:
     theme = theme_of(query.get("theme"))
-    slots = {"control": pn.Column(), "status": pn.Column(), "shell": Shell(theme=theme)}
+    slots = {"status": pn.Column(), "shell": Shell(theme=theme)}
     return Dashboard(_template(_REFUSAL, slots, theme, heading="Not here", slug="", preview={}), None, query)
 
 
@@ -129,7 +129,7 @@ def _template(markup: str, slots: Mapping[str, Viewable], theme: str, **values: 
         template.add_panel(name, slot)
     styles = "\n".join(asset(name) for name in ("colours.css", "page.css", "parts.css"))
     variables = {"html_attrs": f'data-theme="{theme}"', "app_favicon": _ICON, "apple_icon": "", "styles": styles}
-    for name, value in {**variables, "theme": theme, "pages": PAGES, **values}.items():
+    for name, value in {**variables, "theme": theme, "pages": PAGES, "slots": [*slots], **values}.items():
         template.add_variable(name, value)
     return template
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from data.errors import BadInput, LakeError
+from data.errors import BadInput, JarvisError, LakeError
 from data.views import connect
 from data.writer import BROKEN, Lake
 
 _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION}
+_LONGEST = 500
 
 
 def run_query(lake: Lake, query: str) -> pa.Table:
@@ -20,17 +21,27 @@ def run_query(lake: Lake, query: str) -> pa.Table:
     """
     connection = connect(lake, walled=True)
     try:
-        statements = connection.extract_statements(query)
-        if len(statements) != 1:
-            raise BadInput(f"{len(statements)} statements given: write one SELECT")
-        if statements[0].type not in _READS:
-            raise BadInput(f"{statements[0].type.name} is not possible here: the lake is read-only, write a SELECT")
-        rows: pa.Table = connection.sql(query).to_arrow_table()
+        rows: pa.Table = begin(connection, query).to_arrow_table()
         return rows
     except duckdb.Error as error:
-        reason = " ".join(str(error).split("\n\n")[0].split())
-        if BROKEN in reason:
-            raise LakeError(reason[reason.index(BROKEN) :]) from None
-        raise BadInput(f"SQL: {reason}") from None
+        raise told(error) from None
     finally:
         connection.close()
+
+
+def begin(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation:
+    """Begin a query on a walled connection. Raises BadInput for what is not one statement that reads, duckdb.Error."""
+    statements = connection.extract_statements(query)
+    if len(statements) != 1:
+        raise BadInput(f"{len(statements)} statements given: write one SELECT")
+    if statements[0].type not in _READS:
+        raise BadInput(f"{statements[0].type.name} is not possible here: the lake is read-only, write a SELECT")
+    return connection.sql(query)
+
+
+def told(error: duckdb.Error) -> JarvisError:
+    """Return what DuckDB says of a query in one line, as the lake's fault or the query's."""
+    reason = " ".join(str(error).split("\n\n")[0].split())[:_LONGEST]
+    if BROKEN in reason:
+        return LakeError(reason[reason.index(BROKEN) :])
+    return BadInput(f"SQL: {reason}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -82,7 +83,13 @@ def read_unrecorded(lake: Lake, name: str, delta: DeltaTable | None, run: str, c
     return rows
 
 
-def connect(lake: Lake, *, tables: Collection[str] = TABLES, walled: bool = False) -> duckdb.DuckDBPyConnection:
+def connect(
+    lake: Lake,
+    *,
+    tables: Collection[str] = TABLES,
+    walled: bool = False,
+    limits: Mapping[str, Any] = MappingProxyType({}),
+) -> duckdb.DuckDBPyConnection:
     """Return an in-memory connection with a view for each table, or for some: each costs a look at its log.
 
     The views show one version of the lake, whatever is written later; connect again to see it. `candles` has the
@@ -91,9 +98,9 @@ def connect(lake: Lake, *, tables: Collection[str] = TABLES, walled: bool = Fals
     asked; the others answer. Of the tables of a run none is seen without `runs`.
 
     With `walled`, for SQL that a person typed: no statement can reach a file, the network or an extension, so nothing
-    in the lake can be changed.
+    in the lake can be changed. `limits` are further settings of DuckDB, such as memory_limit and threads.
     """
-    connection = duckdb.connect(":memory:", config=_OURS | (_WALLS if walled else {}))
+    connection = duckdb.connect(":memory:", config=_OURS | (_WALLS if walled else {}) | dict(limits))
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")  # it would be printed among the answers
     # A run is recorded after all that belongs to it: whoever is in this version of `runs` is whole in the others.

@@ -5,5 +5,6 @@ from __future__ import annotations
 from dashboards.pages.backtest import BacktestPage
 from dashboards.pages.parity import ParityPage
 from dashboards.pages.session import SessionPage
+from dashboards.pages.sql import SqlPage
 
-PAGES = (BacktestPage, SessionPage, ParityPage)
+PAGES = (BacktestPage, SessionPage, ParityPage, SqlPage)

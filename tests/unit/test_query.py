@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,6 +11,22 @@ from data.errors import BadInput, LakeError
 from data.markets import read_market
 from data.query import run_query
 from data.writer import Lake
+
+READERS = (
+    "read_csv",
+    "read_csv_auto",
+    "sniff_csv",
+    "read_text",
+    "read_blob",
+    "read_json",
+    "read_json_objects",
+    "read_ndjson",
+    "read_parquet",
+    "parquet_scan",
+    "parquet_metadata",
+    "parquet_schema",
+    "read_duckdb",
+)
 
 
 @pytest.fixture
@@ -47,6 +64,68 @@ def test_whatever_else_is_bad_input_in_one_line(filled: Lake, query: str, words:
         run_query(filled, query)
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(f"SELECT * FROM {reader}('/etc/passwd')" for reader in READERS),
+        *(f"SELECT * FROM {reader}('http://127.0.0.1:9/x')" for reader in ("read_csv", "read_parquet", "read_json")),
+        "SELECT * FROM glob('/*')",
+        "SELECT * FROM 's3://bucket/x.parquet'",
+        "SELECT * FROM '../runs/*.parquet'",
+        "SELECT * FROM query_table(['/etc/passwd'])",
+        "SELECT * FROM query('COPY (SELECT 1) TO ''stolen.csv''')",
+        "SELECT * FROM delta_scan('.')",
+        "SELECT * FROM sqlite_scan('/etc/passwd', 'x')",
+        "SELECT * FROM duckdb_extensions()",
+        "SELECT * FROM enable_logging()",
+        "SELECT getenv('HOME')",
+        "SELECT * FROM lake",
+        "SELECT * FROM query",
+        "WITH x AS (COPY (SELECT 1) TO 'stolen.csv') SELECT * FROM x",
+        "WITH x AS (INSERT INTO runs VALUES (1)) SELECT * FROM x",
+        "COPY runs FROM '/etc/passwd'",
+        "COPY runs TO 'stolen.parquet' (FORMAT parquet)",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO 'stolen.csv'",
+        "ATTACH 'new.db' AS mine",
+        "ATTACH ':memory:' AS mine",
+        "DETACH memory",
+        "USE memory",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "LOAD '/tmp/evil.duckdb_extension'",
+        "FORCE INSTALL httpfs FROM 'http://127.0.0.1:9'",
+        "SET lock_configuration = false",
+        "RESET enable_external_access",
+        "PRAGMA enable_external_access",
+        "PRAGMA database_list",
+        "CALL pragma_version()",
+        "CREATE SECRET (TYPE s3)",
+        "CREATE MACRO mine() AS 1",
+        "CREATE VIEW runs AS SELECT 1",
+        "DROP VIEW runs",
+        "UPDATE runs SET cash = 0",
+        "DELETE FROM runs",
+        "EXPORT DATABASE 'stolen'",
+        "IMPORT DATABASE '/tmp'",
+        "CHECKPOINT",
+        "VACUUM",
+        "BEGIN",
+        "PREPARE mine AS SELECT 1",
+        "EXECUTE mine",
+    ],
+)
+def test_nothing_leads_out_of_the_lake_or_changes_it(
+    filled: Lake, query: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(BadInput) as refusal:
+        run_query(filled, query)
+    assert "\n" not in str(refusal.value)
+    assert str(tmp_path) not in str(refusal.value)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_a_broken_table_is_the_lakes_fault_and_the_others_answer(filled: Lake) -> None:
