@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.pages.backtest import BacktestPage
+from dashboards.pages.data import DataPage
 from dashboards.pages.session import SessionPage
 
-PAGES = (BacktestPage, SessionPage)
+PAGES = (BacktestPage, SessionPage, DataPage)
