@@ -58,15 +58,10 @@ class CoverageCard(Card):
         else:
             self._apply(turn, lambda: self._renew(names, picked, axis, figure))
 
-    async def _ask(self, shown: list[Series]) -> tuple[Rows, dict[int, Holes]]:
-        names = tuple(series.name for series in shown)
-        incomplete = [row for row, series in enumerate(shown) if series.unasked]
+    async def _ask(self, shown: list[Series]) -> tuple[Rows, list[Holes]]:
         ask = self._session.hub.ask
-        marks, holes = await asyncio.gather(
-            ask(data_queries.marks, names),
-            asyncio.gather(*(ask(data_queries.holes, names[row]) for row in incomplete)),
-        )
-        return marks, dict(zip(incomplete, holes, strict=True))
+        marks = ask(data_queries.marks, tuple(series.name for series in shown))
+        return await asyncio.gather(marks, asyncio.gather(*(ask(data_queries.unasked, series) for series in shown)))
 
     def _apply(self, turn: int, change: Callable[[], None]) -> None:
         self._session.apply(lambda: change() if turn == self._turn else None)

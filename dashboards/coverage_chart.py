@@ -40,20 +40,19 @@ def draw_coverage(
     shown: list[Series],
     picked: str,
     marks: Frame,
-    holes: dict[int, Holes],
+    holes: list[Holes],
     theme: Theme,
     view: tuple[float, float] | None,
 ) -> tuple[Range1d, Figure]:
-    """Draw series from the top; `marks` and `holes` name them by their position.
+    """Draw series from the top; `marks` names them by their position, `holes` has the unasked ones of each.
 
     `view` is the part of time in view (milliseconds since 1970), by default that of the series picked. Returns the axis
     of time, and the figure.
     """
     look, colour = PALETTES[theme], colours(theme)
-    layers = {"held": _bars(shown, picked)}
-    for kind in ("window", "flat", "gap", *(kind for kind in KINDS if kind in _PLACES and kind != "flat")):
-        layers[kind] = _marks(shown, marks[marks["kind"] == kind], kind)
+    layers = {kind: _marks(shown, marks[marks["kind"] == kind], kind) for kind in KINDS}
     layers["hole"] = _holes(shown, holes)
+    layers = {"held": _bars(shown, picked, pd.concat([layers["gap"], layers["hole"]])), **layers}
     drawn_at = pd.concat(layers.values())[["row", "left", "right"]]
     bounds = _span(drawn_at)
     of_picked = drawn_at[[shown[row].name.address == picked for row in drawn_at["row"]]]
@@ -63,8 +62,12 @@ def draw_coverage(
     for name, layer in layers.items():
         alpha = "alpha" if name == "held" else 0.35 if name == "window" else 1.0
         look_of = {"color": colour[name], "alpha": alpha, "line_width": 1.5}  # one candle among years is seen too
-        drawn.quad("left", "right", "top", "bottom", source=ColumnDataSource(layer), name=name, **look_of)
+        drawn.quad("left", "right", "top", "bottom", source=ColumnDataSource(_columns(layer)), name=name, **look_of)
     return axis, drawn
+
+
+def _columns(layer: Frame) -> dict[str, Any]:
+    return {str(name): column.to_numpy() for name, column in layer.items()}
 
 
 def _span(drawn_at: Frame) -> tuple[float, float]:
@@ -83,7 +86,13 @@ def _figure(shown: list[Series], axis: Range1d, look: Palette) -> Figure:
         sizing_mode="stretch_width",
         min_width=0,
     )
-    dress(drawn, axis, height, look, HoverTool(tooltips=asset("fact.html"), limit=3, attachment="vertical"))
+    dress(
+        drawn,
+        axis,
+        height,
+        look,
+        HoverTool(tooltips=asset("fact.html"), limit=1, attachment="vertical", point_policy="follow_mouse"),
+    )
     drawn.min_border_right = 12
     drawn.ygrid.visible = False
     drawn.yaxis.update(
@@ -94,17 +103,20 @@ def _figure(shown: list[Series], axis: Range1d, look: Palette) -> Figure:
     return drawn
 
 
-def _bars(shown: list[Series], picked: str) -> Frame:
-    rows = np.arange(len(shown))
-    return _told(
-        shown,
-        rows,
-        left=[milliseconds(one.first) for one in shown],
-        right=[milliseconds(one.last + one.step) for one in shown],
-        said=[f"{one.candles:,} candles from {one.first:%Y-%m-%d %H:%M} to {one.last:%Y-%m-%d %H:%M}" for one in shown],
-        meaning="held",
-        place=_BAR,
-    ).assign(alpha=[0.95 if one.name.address == picked else 0.55 for one in shown])
+def _bars(shown: list[Series], picked: str, absent: Frame) -> Frame:
+    """Return what is held as stretches between those that are absent."""
+    held = []
+    for row, one in enumerate(shown):
+        here = absent[absent["row"] == row].sort_values("left")
+        start, end = milliseconds(one.first), milliseconds(one.last + one.step)
+        for left, right in [*zip(here["left"], here["right"], strict=True), (end, end)]:
+            if left > start:
+                held.append((row, start, left))
+            start = max(start, right)
+    rows, left, right = (list(column) for column in zip(*held, strict=True))
+    said = [f"held from {_time(start)} to before {_time(end)}" for _, start, end in held]
+    drawn = _told(shown, np.array(rows), left=left, right=right, said=said, meaning=MEANINGS["held"], place=_BAR)
+    return drawn.assign(alpha=[0.95 if shown[row].name.address == picked else 0.55 for row in rows])
 
 
 def _marks(shown: list[Series], marks: Frame, kind: str) -> Frame:
@@ -125,8 +137,8 @@ def _marks(shown: list[Series], marks: Frame, kind: str) -> Frame:
     )
 
 
-def _holes(shown: list[Series], holes: dict[int, Holes]) -> Frame:
-    found = [(row, one + shown[row].step, other) for row, pairs in holes.items() for one, other in pairs]
+def _holes(shown: list[Series], holes: list[Holes]) -> Frame:
+    found = [(row, one + shown[row].step, other) for row, pairs in enumerate(holes) for one, other in pairs]
     return _told(
         shown,
         np.array([row for row, _, _ in found], dtype=int),
@@ -136,6 +148,10 @@ def _holes(shown: list[Series], holes: dict[int, Holes]) -> Frame:
         meaning=MEANINGS["hole"],
         place=_BAR,
     )
+
+
+def _time(instant: float) -> str:
+    return f"{pd.Timestamp(instant, unit='ms'):%Y-%m-%d %H:%M}"
 
 
 def _told(

@@ -205,8 +205,24 @@ def marks(lake: Connection, names: tuple[Name, ...]) -> Rows:
     return rows
 
 
-def absences(lake: Connection, name: Name) -> list[Absence]:
-    """Return what is known not to be had of a series."""
+def unasked(lake: Connection, series: Series) -> Holes:
+    """Return the holes that no known fact explains. It reads the times of all its candles, where it has any at all."""
+    if not series.unasked:
+        return []
+    held = Holding(series.first, series.last, series.last, _holes(lake, series))
+    after, absences = series.last + series.step, _absences(lake, series.name)
+    later = after + series.step
+    asked = ranges_to_ask(lambda: held, series.first, after, later, series.step, lambda: absences)
+    return [(since, until - series.step) for since, until in asked if since is not None and until is not None]
+
+
+def ranges(series: Series, start: pd.Timestamp | None, now: pd.Timestamp, unasked: Holes) -> list[Range]:
+    """Return what a collection from `start` on would ask an exchange for at `now` (naive UTC)."""
+    held = Holding(series.first, series.last, series.last, unasked)
+    return ranges_to_ask(lambda: held, start, None, now, series.step, list)
+
+
+def _absences(lake: Connection, name: Name) -> list[Absence]:
     rows = lake.execute(
         f"""SELECT kind, start_ts AT TIME ZONE 'UTC', end_ts AT TIME ZONE 'UTC' FROM quality
         WHERE {_NAMED} AND {_HOLDS} AND kind IN ('gap', 'window')""",  # noqa: S608
@@ -215,22 +231,13 @@ def absences(lake: Connection, name: Name) -> list[Absence]:
     return [Absence(kind, pd.Timestamp(start), pd.Timestamp(end)) for kind, start, end in rows]
 
 
-def holes(lake: Connection, name: Name) -> Holes:
-    """Return the holes of a series, known gaps or not. It reads the times of all its candles."""
-    step = int(parse_timeframe(name.timeframe).total_seconds()) * 1_000_000
+def _holes(lake: Connection, series: Series) -> Holes:
+    step = series.step // pd.Timedelta(microseconds=1)
     rows = lake.execute(
         f"""SELECT make_timestamp(ts), make_timestamp(next) FROM (
             SELECT ts, lead(ts) OVER (ORDER BY ts) AS next
             FROM (SELECT epoch_us(ts) AS ts FROM candles WHERE {_NAMED})
         ) WHERE next - ts > {step} ORDER BY ts""",  # noqa: S608
-        name._asdict(),
+        series.name._asdict(),
     ).fetchall()
     return [(pd.Timestamp(one), pd.Timestamp(other)) for one, other in rows]
-
-
-def ranges(
-    series: Series, start: pd.Timestamp | None, now: pd.Timestamp, holes: Holes, absences: list[Absence]
-) -> list[Range]:
-    """Return what a collection from `start` on would ask an exchange for at `now` (naive UTC)."""
-    held = Holding(series.first, series.last, series.last, holes)
-    return ranges_to_ask(lambda: held, start, None, now, series.step, lambda: absences)

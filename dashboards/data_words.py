@@ -14,13 +14,13 @@ from dashboards.look import NONE, part
 from dashboards.metric_words import Words
 from dashboards.queries import Rows
 from dashboards.session_words import listing
-from data.missing import Absence, Range
+from data.missing import Range
 
 LISTED_RANGES = 20
 """So many ranges are listed of those that a collection would ask for."""
 
 MEANINGS = {
-    "held": "candles that the lake has",
+    "held": "the lake has these candles",
     "gap": "candles that the source was asked for and does not have",
     "window": "before it the source has nothing, however far back it is asked",
     "revision": "the source changed a closed candle; both versions are kept",
@@ -145,22 +145,22 @@ def head(series: Series) -> str:
     return part("named", title=title, chips=[chip for chip in chips if chip[1]])
 
 
-def collections(series: Series, holes: Holes, absences: list[Absence], now: pd.Timestamp) -> str:
+def collections(series: Series, unasked: Holes, now: pd.Timestamp) -> str:
     """Return the commands that bring more of a series, and what each would ask for at `now` (naive UTC)."""
     if series.by_hand:
         return part("collection", title=_FROM_A_FILE, command=_command(series), ranges=[], remark="")
-    newest = ranges(series, None, now, [], [])
+    newest = ranges(series, None, now, [])
     due = f"Nothing before {series.due:%Y-%m-%d %H:%M} UTC, when the next candle closes."
     later = "What is later than the newest candle, which is asked for again" if newest else due
     told = part("collection", title=later, command=_command(series), ranges=_listed(series, newest, now), remark="")
-    whole = ranges(series, series.first, now, holes, absences)
+    whole = ranges(series, series.first, now, unasked)
     if len(whole) > len(newest):
         title = f"With --start also what was never asked for: {_many(len(whole) - len(newest), 'range')}"
         command = f"{_command(series)} --start {series.first:%Y-%m-%dT%H:%M}"
         told += part("collection", title=title, command=command, ranges=_listed(series, whole, now),
                      remark=_left(len(whole)))  # fmt: skip
     if series.gaps:
-        told += part("said", text=f"{_many(series.gaps, 'candle')} of known gaps are asked for no more, but with:",
+        told += part("said", text=f"Known gaps ({_many(series.gaps, 'candle')}) are asked for no more, but with:",
                      command=f"{_command(series)} --start {series.first:%Y-%m-%dT%H:%M} --again")  # fmt: skip
     return told
 

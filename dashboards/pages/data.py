@@ -194,16 +194,14 @@ class DataPage:
         await self._line.draw(shown, picked.name.address)
 
     async def _tell_next(self, turn: int, picked: Series) -> None:
-        ask = self.session.hub.ask
         try:
-            holes = await ask(data_queries.holes, picked.name) if picked.unasked else []
-            absences = await ask(data_queries.absences, picked.name)
+            unasked = await self.session.hub.ask(data_queries.unasked, picked)
         except LakeError as error:
             reason = str(error)
             self._apply(turn, lambda: self._next.fail(reason))
             return
         now = pd.Timestamp.now("UTC").tz_localize(None)
-        told = data_words.collections(picked, holes, absences, now)
+        told = data_words.collections(picked, unasked, now)
         self._apply(turn, lambda: self._next.show(told))
 
     async def _tell_facts(self, turn: int, picked: Series) -> None:
