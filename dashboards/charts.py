@@ -16,19 +16,10 @@ import hvplot.pandas  # noqa: F401  (gives frames their .hvplot)
 import numpy as np
 import pandas as pd
 from bokeh.core.properties import value as literal
-from bokeh.models import (
-    CrosshairTool,
-    CustomJS,
-    DatetimeTickFormatter,
-    HoverTool,
-    NumeralTickFormatter,
-    PanTool,
-    Range1d,
-    SaveTool,
-    WheelZoomTool,
-)
+from bokeh.models import CrosshairTool, CustomJS, HoverTool, NumeralTickFormatter, Range1d
 from bokeh.models.annotations import Legend, LegendItem, Span
 
+from dashboards.figures import Figure, dress, time_axis
 from dashboards.look import PALETTES, Theme, asset
 
 PRICE_HEIGHT, OSCILLATOR_HEIGHT, EQUITY_HEIGHT, DRAWDOWN_HEIGHT = 430, 150, 300, 170
@@ -41,7 +32,6 @@ _RENDERER.notebook_context = True
 """Gives each plot a document of its own. Else that is whichever the process has in hand, maybe a visitor's who is just
 leaving, and it keeps the plot for good."""
 
-Figure = Any
 Frame = pd.DataFrame
 
 
@@ -58,7 +48,7 @@ class Charts:
         margin = max((end - start) * 0.015, pd.Timedelta(minutes=1))
         bounds = (_milliseconds(start - margin), _milliseconds(end + margin))
         shown = view or bounds
-        self.time = Range1d(start=shown[0], end=shown[1], bounds=bounds, name="time")
+        self.time = time_axis(*shown, bounds)
         self._crosshair = Span(dimension="height", line_color=self._colours.muted, line_dash="dotted")
         self._figures: list[Figure] = []
         self._readings: dict[str, tuple[Any, list[tuple[str, str]]]] = {}
@@ -168,32 +158,13 @@ class Charts:
         """Render layers; `names` are those of the last ones, for the legend."""
         overlay = functools.reduce(operator.mul, layers)
         figure = _RENDERER.get_plot(overlay).state
-        figure.update(
-            name=name, x_range=self.time, height=height, min_height=height, title=None, output_backend="canvas"
-        )
-        figure.update(background_fill_color=None, border_fill_color=None, outline_line_color=None)
-        figure.update(min_border_left=8, min_border_right=76, min_border_top=8, min_border_bottom=28)
-        pan, zoom = PanTool(dimensions="width"), WheelZoomTool(dimensions="width", maintain_focus=False)
-        figure.tools = [pan, zoom, CrosshairTool(overlay=self._crosshair), SaveTool()]
-        figure.toolbar.update(active_drag=pan, active_scroll=zoom, logo=None, autohide=True)
-        figure.toolbar_location = None
-        figure.stylesheets = [asset("chart.css")]
-        self._colour_axes(figure, number)
+        figure.name = name
+        figure.right, figure.left = figure.left, []
+        dress(figure, self.time, height, self._colours, CrosshairTool(overlay=self._crosshair))
+        figure.yaxis.formatter = NumeralTickFormatter(format=number)
         self._name_layers(figure, names)
         self._figures.append(figure)
-        back = "time.setv({start: time.bounds[0], end: time.bounds[1]})"
-        figure.js_on_event("doubletap", CustomJS(args={"time": self.time}, code=back))
         return figure
-
-    def _colour_axes(self, figure: Figure, number: str) -> None:
-        figure.right, figure.left = figure.left, []
-        for axis in figure.axis:
-            axis.update(axis_label=None, axis_line_color=None, major_tick_line_color=None, minor_tick_line_color=None)
-            axis.update(major_label_text_color=self._colours.muted, major_label_text_font_size="12px")
-        figure.yaxis.formatter = NumeralTickFormatter(format=number)
-        figure.xaxis.formatter = DatetimeTickFormatter(days="%d %b", months="%b %Y", hours="%H:%M", minutes="%H:%M")
-        for grid in figure.grid:
-            grid.update(grid_line_color=self._colours.grid, visible=True)
 
     def _name_layers(self, figure: Figure, names: list[str]) -> None:
         for legend in figure.legend:  # HoloViews leaves out layers of one kind, and any that is alone

@@ -49,6 +49,8 @@ class Edition:
         except duckdb.Error as error:
             told = one_line(error).removeprefix("Invalid Input Error: ")
             raise LakeError(told.replace(self._root, "lake")) from None
+        except LakeError as error:
+            raise LakeError(str(error).replace(self._root, "lake")) from None
         except (TypeError, ValueError) as error:
             _logger.exception("rows of the lake are not what they should be")
             raise LakeError(f"the lake's rows are not what they should be: {type(error).__name__}") from error

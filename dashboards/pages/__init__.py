@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dashboards.pages.backtest import BacktestPage
+from dashboards.pages.data import DataPage
 from dashboards.pages.parity import ParityPage
 from dashboards.pages.session import SessionPage
 from dashboards.pages.sql import SqlPage
 
-PAGES = (BacktestPage, SessionPage, ParityPage, SqlPage)
+PAGES = (BacktestPage, SessionPage, DataPage, ParityPage, SqlPage)

@@ -10,9 +10,10 @@ import pandas as pd
 
 from data.errors import BadInput
 from data.markets import Market
+from data.missing import Range
 from data.writer import Lake
 from tasks.fetch import clock
-from tasks.fetch.missing import Range, missing
+from tasks.fetch.missing import missing
 from tasks.fetch.shelf import Shelf
 from tasks.fetch.source import Batch, Fact, Series, Source
 from tasks.fetch.store import Stored, store

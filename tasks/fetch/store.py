@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from data.candles import PRICES
 from data.errors import LakeError
+from data.missing import Range
 from data.rows import conform
 from data.tables import TABLES, TIME
 from data.timeframe import parse_timeframe
 from data.views import connect
-from tasks.fetch.missing import Range
 from tasks.fetch.shelf import Shelf
 from tasks.fetch.source import Batch, Fact
 from tasks.fetch.survey import survey

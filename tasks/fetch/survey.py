@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from data.missing import Range
 from data.timeframe import parse_timeframe
 from tasks.fetch.facts import Span
-from tasks.fetch.missing import Range
 from tasks.fetch.quality import CONTEXT, find_facts
 from tasks.fetch.shelf import Shelf
 from tasks.fetch.source import Fact

@@ -202,6 +202,7 @@ def strike(practice: Practice, name: str, **options: Any) -> None:
     """Put a fault in force; a restart is one that happens between two calls."""
     if "drop_connections" in FAULTS[name]:
         practice.restart(**FAULTS[name])
+        time.sleep(0.2)  # until the system has told our end of the connections
     else:
         practice.fault(**FAULTS[name], **options)
 

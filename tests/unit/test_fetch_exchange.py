@@ -14,12 +14,12 @@ import pytest
 from data.candles import PRICES, read_candles
 from data.errors import BadInput, SourceError
 from data.markets import read_market
+from data.missing import Range
 from data.views import connect
 from data.writer import Lake
 from tasks.exchange import ask, client
 from tasks.fetch.collect import Collected, collect
 from tasks.fetch.exchange import ExchangeSource
-from tasks.fetch.missing import Range
 from tasks.fetch.shelf import Shelf
 from tasks.fetch.source import Batch, Series
 from tasks.fetch.store import store

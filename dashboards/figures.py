@@ -1,0 +1,37 @@
+"""How every figure of the dashboard looks and moves, whatever it was drawn with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bokeh.models import CustomJS, DatetimeTickFormatter, NoOverlap, PanTool, Range1d, SaveTool, WheelZoomTool
+
+from dashboards.look import Palette, asset
+
+Figure = Any
+
+
+def time_axis(start: float, end: float, bounds: tuple[float, float]) -> Range1d:
+    """Return a range of time (milliseconds since 1970), which does not leave its bounds."""
+    return Range1d(start=start, end=end, bounds=bounds, name="time")
+
+
+def dress(figure: Figure, time: Range1d, height: int, colours: Palette, *tools: Any) -> None:
+    """Give a figure over time its colours, its tools and its height; a double click shows all of the time."""
+    figure.update(x_range=time, height=height, min_height=height, title=None, output_backend="canvas")
+    figure.update(background_fill_color=None, border_fill_color=None, outline_line_color=None)
+    figure.update(min_border_left=8, min_border_right=76, min_border_top=8, min_border_bottom=28)
+    pan, zoom = PanTool(dimensions="width"), WheelZoomTool(dimensions="width", maintain_focus=False)
+    figure.tools = [pan, zoom, *tools, SaveTool()]
+    figure.toolbar.update(active_drag=pan, active_scroll=zoom, logo=None, autohide=True)
+    figure.toolbar_location = None
+    figure.stylesheets = [asset("chart.css")]
+    for axis in figure.axis:
+        axis.update(axis_label=None, axis_line_color=None, major_tick_line_color=None, minor_tick_line_color=None)
+        axis.update(major_label_text_color=colours.muted, major_label_text_font_size="12px")
+    figure.xaxis.formatter = DatetimeTickFormatter(days="%d %b", months="%b %Y", hours="%H:%M", minutes="%H:%M")
+    figure.xaxis.major_label_policy = NoOverlap()
+    for grid in figure.grid:
+        grid.update(grid_line_color=colours.grid, visible=True)
+    back = "time.setv({start: time.bounds[0], end: time.bounds[1]})"
+    figure.js_on_event("doubletap", CustomJS(args={"time": time}, code=back))
