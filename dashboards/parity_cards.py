@@ -9,6 +9,7 @@ import pandas as pd
 from dashboards import parity_queries
 from dashboards.chart_cards import Answers, Drawn, LinkedCharts, View, drawn_or_fault
 from dashboards.look import PALETTES, Theme, part
+from dashboards.parity_words import MEANINGS
 from dashboards.preview import sketch
 from dashboards.queries import Run
 from dashboards.session import Session
@@ -49,4 +50,5 @@ class ParityCards(LinkedCharts):
 
 
 def _legend(theme: Theme) -> str:
-    return part("legend", colours=PALETTES[theme].verdicts)
+    colours = PALETTES[theme].verdicts
+    return part("legend", kinds=[(verdict, colour, MEANINGS[verdict]) for verdict, colour in colours.items()])

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from bokeh.models import Range1d
 
-from dashboards.charts import Charts, Figure, Frame
+from dashboards.charts import Charts, Frame
+from dashboards.figures import Figure
 from dashboards.parity_queries import PENDING, VERDICTS
 
 STRIP_HEIGHT, EQUITY_HEIGHT, DISTANCE_HEIGHT = 96, 280, 170

@@ -10,16 +10,18 @@ import pandas as pd
 
 from dashboards.look import NONE, figure, number, part
 from dashboards.metric_words import Words
-from dashboards.parity_queries import VERDICTS, Candle, Cause, Compared, Standing
+from dashboards.parity_queries import PENDING, VERDICTS, Candle, Cause, Compared, Standing
 from dashboards.queries import Rows, Run
 
-_MEANINGS = {
+MEANINGS = {
     "data": "the candle was missed, came late, or was revised since",
     "signal": "on the same candles the strategy says something else today",
     "fill": "other fills, or at another price",
     "cost": "the same fills with another fee",
     "equal": "no difference of its own: what earlier ones led to",
+    PENDING: "decided since the last comparison",
 }
+"""What each verdict says."""
 _PAST = {"buy": "bought", "sell": "sold"}
 
 
@@ -92,7 +94,7 @@ def causes(run: Run, found: Standing) -> str:
     kinds = ["", *["number"] * 5, "when"]
     rows = [
         [cause.verdict, f"{cause.candles:,}", signed(cause.money), f"{cause.fills:,}",
-         signed(cause.slippage), signed(cause.fees), _MEANINGS.get(cause.verdict, "")]
+         signed(cause.slippage), signed(cause.fees), MEANINGS.get(cause.verdict, "")]
         for cause in [*found.causes, _all(found)]
     ]  # fmt: skip
     cells = [(False, [*zip(row, kinds, strict=True)]) for row in rows]

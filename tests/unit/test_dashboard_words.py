@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pandas as pd
 import pytest
 
 from dashboards import queries, run_words
-from dashboards.look import NONE, figure, part, theme_of
+from dashboards.look import NONE, asset, figure, part, theme_of
 from dashboards.metric_words import Metrics
 from dashboards.queries import Run
 from data.metrics import METRICS
@@ -138,3 +139,8 @@ def test_merged_candles_are_said_to_be_merged(run: Run) -> None:
     long = run._replace(candles=1_000_000, end_ts=run.start_ts + pd.Timedelta(minutes=999_999))
     assert "12 h" in run_words.head(long)
     assert "drawn as" not in run_words.head(run)
+
+
+def test_no_part_takes_the_name_of_another() -> None:
+    names = re.findall(r"{% macro (\w+)", asset("parts.html"))
+    assert len(names) == len(set(names)) > 10
