@@ -107,7 +107,7 @@ def test_the_navigation_leads_to_the_first_series(collected: Collected, visit: V
 
 def test_every_series_is_listed_with_its_freshness_in_words_and_state(page: Page) -> None:
     cells = row(page, BITCOIN).locator("td")
-    assert cells.all_text_contents()[0] == "BTC/USD 1h kraken"
+    expect(cells.first).to_have_text("BTC/USD 1h kraken")
     assert cells.all_text_contents()[4:7] == [f"{N - 3}", "3", "3"]
     fresh = row(page, BITCOIN).locator(".standing")
     expect(fresh).to_have_text(re.compile(r"^closed .* ago; next in|^1 candle behind"))
