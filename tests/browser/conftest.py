@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from data.settings import CHECKOUT
 from tests.servers.processes import free_port
@@ -35,6 +35,9 @@ _FILLED = """() => {
   return slots.every(slot => slot.querySelector(".filled") && !slot.querySelector(".waiting"))
     && document.querySelector("main .filled") !== null && Bokeh.documents.every(d => d.is_idle)
 }"""
+
+expect.set_options(timeout=20_000)
+"""Milliseconds; Playwright's own 5,000 are short where other tests share the processor."""
 
 _CHART = """name => {
   const models = Bokeh.documents.flatMap(d => d.roots()).flatMap(root => [...root.references()])

@@ -166,6 +166,7 @@ def test_killed_while_the_exchange_keeps_the_run_waiting_before_its_order(desk: 
     desk.server.start()
 
 
+@pytest.mark.slow
 def test_killed_after_the_order_while_the_run_reports(desk: Desk) -> None:
     for _ in range(5):  # until a candle wants an order
         before = desk.orders()
