@@ -5,7 +5,7 @@ from __future__ import annotations
 import param
 from panel.custom import JSComponent
 
-from dashboards.look import asset
+from dashboards.look import asset, script
 
 
 class CandleTable(JSComponent):
@@ -20,5 +20,5 @@ class CandleTable(JSComponent):
     text = param.String(default="", doc="The text wanted in a candle's words.")
     candle = param.String(default="", doc="Id of the candle that is picked.")
 
-    _esm = asset("candle_table.js")
+    _esm = script("candle_table.js")
     _stylesheets = [asset("candle_table.css")]  # noqa: RUF012

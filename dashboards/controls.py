@@ -5,7 +5,7 @@ from __future__ import annotations
 import param
 from panel.custom import JSComponent
 
-from dashboards.look import asset
+from dashboards.look import asset, script
 
 
 class Shell(JSComponent):
@@ -26,5 +26,5 @@ class RunPicker(JSComponent):
     label = param.String(default="", doc="What the box shows while nobody types.")
     search = param.String(default="", doc="What was typed.")
 
-    _esm = asset("picker.js")
+    _esm = script("picker.js")
     _stylesheets = [asset("picker.css")]  # noqa: RUF012

@@ -90,6 +90,11 @@ def asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
+def script(name: str) -> str:
+    """Return a script of assets that builds elements, with the function `make` before it."""
+    return asset("make.js") + asset(name)
+
+
 @cache
 def _parts() -> Any:
     environment = jinja2.Environment(

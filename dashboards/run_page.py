@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -203,3 +204,25 @@ class RunPage(ABC):
             self._notice.show(run_words.absent(self._wanted, runs[0], self.session.theme, page=self.slug), alone=True)
         else:
             self._notice.show(run_words.none_yet(self.noun), alone=True)
+
+
+class GrowingPage(RunPage):
+    """A page of runs that go on: it is written anew as they do, and drawn anew where that would show something else."""
+
+    drawn: Any = None
+    """What the charts depend on, as `write` last found it."""
+
+    @abstractmethod
+    async def write(self, turn: int, run: Run) -> None:
+        """Write all but the charts, and set `drawn`."""
+
+    async def fill(self, turn: int, run: Run) -> None:
+        """Fill all the cards."""
+        await asyncio.gather(self.charts.fill(run), self.write(turn, run))
+
+    async def follow(self, turn: int, run: Run) -> None:
+        """Write what is new; the charts follow where they would show something else."""
+        before = self.drawn
+        await self.write(turn, run)
+        if before != self.drawn or any(card.failed for card in self.charts.cards.values()):
+            self.charts.follow(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import param
 from panel.custom import JSComponent
 
-from dashboards.look import asset
+from dashboards.look import asset, script
 
 _DUE = asset("due.js")
 _STYLES = [asset("parts.css"), asset("series.css")]
@@ -30,7 +30,7 @@ class SeriesTable(JSComponent):
     picked = param.String(default="", doc="Id of the series that is picked.")
     order = param.String(default="", doc="Key of the column that sorts, after a minus where it falls.")
 
-    _esm = _DUE + asset("series.js")
+    _esm = _DUE + script("series.js")
     _stylesheets = _STYLES
 
 

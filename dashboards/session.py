@@ -80,6 +80,9 @@ class Session:
     def apply(self, change: Callable[[], None]) -> None:
         """Change the page, in one message, as soon as its lock is free; the one way in from work done elsewhere.
 
+        Changes arrive in the order of the calls. What the handler of an event changes by itself, Panel sends when it
+        can, maybe after what is applied next: where the order matters, a handler calls this too.
+
         Nothing changes before the browser has the whole page: what is sent while it pulls the page can overtake it, and
         Bokeh's client drops that.
         """

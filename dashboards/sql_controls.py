@@ -11,7 +11,7 @@ from typing import Any
 import param
 from panel.custom import JSComponent
 
-from dashboards.look import asset
+from dashboards.look import asset, script
 from dashboards.sql_result import Order
 
 
@@ -37,7 +37,7 @@ class QueryBox(_Speaking):
     running = param.Boolean(default=False, doc="Whether a query is under way.")
     hint = param.String(default="", doc="A line under the box.")
 
-    _esm = asset("query.js")
+    _esm = script("query.js")
     _stylesheets = [asset("query.css")]  # noqa: RUF012
 
 
@@ -49,7 +49,7 @@ class ResultTable(_Speaking):
     order = param.List(default=[-1, False], doc="Which column the rows are sorted by, and whether descending.")
     words = param.String(default="", doc="How many rows in what time.")
 
-    _esm = asset("result.js")
+    _esm = script("result.js")
     _stylesheets = [asset("result.css")]  # noqa: RUF012
 
     def sort(self, rows: list[list[str | None]], order: Order) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from data.errors import BadInput, TryLater, unknown
+from data.errors import BadInput, unknown
 from data.views import read
 from data.writer import Lake
 from flows.session import session_run, sole_client
 from tasks.exchange import TradingClient
-from tasks.exchange.lock import alone
+from tasks.exchange.lock import alone, patiently
 from tasks.exchange.prices import public_prices
 from tasks.fetch.live import live_market
 from tasks.trade.broker import Broker
@@ -47,11 +46,12 @@ def recorded_sessions(lake: Lake, run: str | None = None) -> list[Recorded]:
 def opened_recorded(lake: Lake, known: Recorded) -> Iterator[Desk]:
     """Open a session for this process alone, once a step that is under way has ended.
 
-    Raises TryLater when that takes too long, BadInput for the keys of another account.
+    Raises Taken when that takes too long, BadInput for the keys of another account.
     """
     run = known.run
     with ExitStack() as stack:
-        stack.enter_context(_locked(run))
+        taken = f"session {run.run_id} of {run.symbol}: process {{}} is at it, end it and try again"
+        stack.enter_context(patiently(lambda: alone("sessions", run.run_id, taken), PATIENCE))
         if run.mode == "live":
             broker: Broker = _account(stack.enter_context(sole_client(run.exchange)), known)
         else:
@@ -69,19 +69,3 @@ def _account(client: TradingClient, known: Recorded) -> LiveBroker:
             "set the keys that it was begun with"
         )
     return broker
-
-
-@contextmanager
-def _locked(run: SessionRun) -> Iterator[None]:
-    until = time.monotonic() + PATIENCE
-    taken = f"session {run.run_id} of {run.symbol}: process {{}} is at it, end it and try again"
-    with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(alone("sessions", run.run_id, taken))
-                break
-            except TryLater:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.2)
-        yield

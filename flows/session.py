@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from data.errors import BadInput, Refused, Taken
+from data.errors import BadInput, Refused
 from data.markets import Market
 from data.timeframe import parse_timeframe
 from data.writer import Lake
@@ -19,7 +18,7 @@ from flows.report import flow_run_id
 from tasks.engine.rules import make_limits, make_rules
 from tasks.exchange import TradingClient, trading_client
 from tasks.exchange.dialect import FINEST
-from tasks.exchange.lock import alone
+from tasks.exchange.lock import alone, patiently
 from tasks.exchange.prices import public_prices
 from tasks.fetch.live import LiveMarket, live_market
 from tasks.signal import Strategy
@@ -197,14 +196,5 @@ def refuse_small_cash(terms: dict[str, Any], prices: Prices, symbols: int) -> No
 @contextmanager
 def sole_client(exchange: str) -> Iterator[TradingClient]:
     """Open the account at an exchange, waiting a while for another session that trades with the same key."""
-    until = time.monotonic() + _KEY_PATIENCE
-    with ExitStack() as stack:
-        while True:
-            try:
-                trader = stack.enter_context(trading_client(exchange))
-                break
-            except Taken:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.5)
+    with patiently(lambda: trading_client(exchange), _KEY_PATIENCE) as trader:
         yield trader

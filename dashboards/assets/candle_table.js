@@ -1,11 +1,5 @@
 // The candles that differ: filter, pages, and a row to pick. All text is set as text, never as HTML.
 export function render({ model }) {
-  const make = (tag, attributes, ...children) => {
-    const element = document.createElement(tag)
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
-    element.append(...children)
-    return element
-  }
   const verdict = make("select", { "aria-label": "Verdict" })
   const text = make("input", { type: "search", placeholder: "Filter by text", "aria-label": "Text", spellcheck: "false" })
   const count = make("span", { class: "count", role: "status" })

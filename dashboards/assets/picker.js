@@ -1,11 +1,5 @@
 // A box to search runs and pick one: an ARIA combobox with a list. All text is set as text, never as HTML.
 export function render({ model }) {
-  const make = (tag, attributes, ...children) => {
-    const element = document.createElement(tag)
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
-    element.append(...children)
-    return element
-  }
   const box = make("input", {
     type: "text", role: "combobox", spellcheck: "false", autocomplete: "off", placeholder: "No runs yet",
     "aria-label": "Run", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": "runs",

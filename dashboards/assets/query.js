@@ -1,12 +1,6 @@
 // A box to write a query in, with examples to begin from and the views whose names a click inserts.
 // All text is set as text, never as HTML.
 export function render({ model }) {
-  const make = (tag, attributes, ...children) => {
-    const element = document.createElement(tag)
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
-    element.append(...children)
-    return element
-  }
   const box = make("textarea", {
     "aria-label": "SQL query", "aria-describedby": "hint", rows: "9", spellcheck: "false", autocapitalize: "off",
     autocomplete: "off", wrap: "off", placeholder: "SELECT ...",

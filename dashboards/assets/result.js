@@ -1,11 +1,5 @@
 // The rows of a query: a table sorted by the server over all rows, and the downloads. All text is set as text.
 export function render({ model }) {
-  const make = (tag, attributes, ...children) => {
-    const element = document.createElement(tag)
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
-    element.append(...children)
-    return element
-  }
   const heads = make("tr", {})
   const body = make("tbody", {})
   const table = make("table", {}, make("thead", {}, heads), body)

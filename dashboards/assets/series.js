@@ -1,11 +1,5 @@
 // The table of series. A row that stays is kept as it is, so that focus and scrolling stay; ages are counted each second.
 export function render({ model }) {
-  const make = (tag, attributes, ...children) => {
-    const element = document.createElement(tag)
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
-    element.append(...children)
-    return element
-  }
   const lateness = make("p", { class: "lateness" })
   const heads = make("tr", {})
   const body = make("tbody", {})

@@ -16,7 +16,7 @@ from dashboards.look import asset, part
 from dashboards.parity_cards import ParityCards
 from dashboards.parity_queries import Standing
 from dashboards.queries import Rows, Run
-from dashboards.run_page import RunPage
+from dashboards.run_page import GrowingPage
 from dashboards.session import Card, Session
 from data.errors import LakeError
 
@@ -24,7 +24,7 @@ _DIFFERENCES = [verdict for verdict in parity_queries.VERDICTS if verdict != "eq
 _NOT_PICKED = "Choose a candle of the list: what the session did in it and around it, and what its backtest did."
 
 
-class ParityPage(RunPage):
+class ParityPage(GrowingPage):
     """One visitor's page of parity; without a run in the address it lists all sessions."""
 
     slug = "parity"
@@ -36,7 +36,6 @@ class ParityPage(RunPage):
         super().__init__(session, ParityCards(session))
         self._differing, self._candle = Card("The list of candles"), Card("The candle")
         self._causes = Card("What the causes come to")
-        self._drawn: tuple[Run, Standing] | None = None
         self._table = self._make_table()
         self._save = pn.widgets.FileDownload(
             callback=self._write_file, label="Download CSV", stylesheets=[asset("button.css")], margin=(10, 0, 0, 0)
@@ -56,18 +55,8 @@ class ParityPage(RunPage):
         found = self.session.hub.kept(parity_queries.standing, run)
         return parity_words.tiles(run, found) if found is not None and found.causes else None
 
-    async def fill(self, turn: int, run: Run) -> None:
-        """Fill all the cards."""
-        await asyncio.gather(self.charts.fill(run), self._write(turn, run))
-
-    async def follow(self, turn: int, run: Run) -> None:
-        """Write what is new; the charts follow where they would show something else."""
-        drawn = self._drawn
-        await self._write(turn, run)
-        if drawn != self._drawn or any(card.failed for card in self.charts.cards.values()):
-            self.charts.follow(run)
-
-    async def _write(self, turn: int, run: Run) -> None:
+    async def write(self, turn: int, run: Run) -> None:
+        """Write how it compares, the list, and the candle that is chosen."""
         await asyncio.gather(self._write_standing(turn, run), self._list_candles(run), self._show_candle(run))
 
     async def _write_standing(self, turn: int, run: Run) -> None:
@@ -77,7 +66,7 @@ class ParityPage(RunPage):
             reason = str(error)
             self.apply(turn, lambda: self._fail_standing(reason))
             return
-        self._drawn = run, found
+        self.drawn = run, found
         self.apply(turn, lambda: self._show_standing(run, found))
 
     def _show_standing(self, run: Run, found: Standing) -> None:

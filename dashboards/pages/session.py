@@ -9,7 +9,7 @@ from dashboards import queries, session_words
 from dashboards.chart_cards import ChartCards
 from dashboards.look import asset
 from dashboards.queries import Account, Run
-from dashboards.run_page import RunPage
+from dashboards.run_page import GrowingPage
 from dashboards.session import Card, Session
 from data.errors import LakeError
 
@@ -23,7 +23,7 @@ _LISTS: dict[Question, str] = {
 """What is listed, and what is said where there is nothing."""
 
 
-class SessionPage(RunPage):
+class SessionPage(GrowingPage):
     """One visitor's page of sessions. A session goes on: the page keeps up, and sends only what has changed."""
 
     slug = "live"
@@ -35,7 +35,6 @@ class SessionPage(RunPage):
         super().__init__(session, ChartCards(session, queries.fill_markers))
         self._lists = {question.__name__: Card(f"The list of {question.__name__}") for question in _LISTS}
         self._parity = Card("The parity")
-        self._drawn: tuple[Run, int] | None = None
 
     @property
     def tables(self) -> Mapping[str, Card]:
@@ -47,18 +46,8 @@ class SessionPage(RunPage):
         account = self.session.hub.kept(queries.account, run)
         return None if account is None else session_words.tiles(run, account)
 
-    async def fill(self, turn: int, run: Run) -> None:
-        """Fill all the cards."""
-        await asyncio.gather(self.charts.fill(run), self._write(turn, run))
-
-    async def follow(self, turn: int, run: Run) -> None:
-        """Write what is new; the charts follow where they would show something else."""
-        drawn = self._drawn
-        await self._write(turn, run)
-        if drawn != self._drawn or any(card.failed for card in self.charts.cards.values()):
-            self.charts.follow(run)
-
-    async def _write(self, turn: int, run: Run) -> None:
+    async def write(self, turn: int, run: Run) -> None:
+        """Write figures, lists and parity."""
         lists = [self._list_rows(turn, run, question, otherwise) for question, otherwise in _LISTS.items()]
         parity = self.show(turn, self._parity, queries.parity, run, lambda found: [session_words.parity(run, found)])
         await asyncio.gather(self._write_figures(turn, run), parity, *lists)
@@ -74,7 +63,7 @@ class SessionPage(RunPage):
             reason = str(error)
             self.apply(turn, lambda: self.tiles.fail(reason))
             return
-        self._drawn = run, account.fills
+        self.drawn = run, account.fills
         self.apply(turn, lambda: self._show_figures(run, account))
 
     def _show_figures(self, run: Run, account: Account) -> None:

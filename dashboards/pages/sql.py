@@ -115,10 +115,13 @@ class SqlPage:
     def _run(self, sql: str) -> None:
         if self._task is not None and not self._task.done():
             return
+        self._session.apply(lambda: self._start(sql))
+        self._task = background(self._ask(sql))
+
+    def _start(self, sql: str) -> None:
         self._write(sql)
         self._box.param.update(running=True, hint="")
         self._answer.wait()
-        self._task = background(self._ask(sql))
 
     def _stop(self) -> None:
         if self._task is not None:

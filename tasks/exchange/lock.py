@@ -5,11 +5,18 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TypeVar
 
 from data.errors import Taken
 from data.settings import settings
+
+T = TypeVar("T")
+
+_PAUSE = 0.2
+"""Seconds between two tries."""
 
 
 @contextmanager
@@ -42,3 +49,19 @@ def alone(kind: str, name: str, taken: str) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+@contextmanager
+def patiently(opened: Callable[[], AbstractContextManager[T]], seconds: float) -> Iterator[T]:
+    """Enter what another process may hold, trying again until it is free. Raises Taken after so many seconds."""
+    until = time.monotonic() + seconds
+    with ExitStack() as stack:
+        while True:
+            try:
+                held = stack.enter_context(opened())
+                break
+            except Taken:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_PAUSE)
+        yield held
