@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +18,7 @@ from data.writer import Lake
 
 PRICES = ["open", "high", "low", "close", "volume"]
 _COLUMNS = [*PRICES, "trades"]
+_ROW = 8 * (1 + len(PRICES))
 
 
 def read_candles(
@@ -62,10 +64,21 @@ def _instant(name: str, bound: datetime) -> pa.Scalar:
 
 
 def fingerprint(candles: pd.DataFrame) -> str:
-    """Return the sha256 of the candles' times (microseconds, int64) and prices (float64), little-endian."""
-    digest = hashlib.sha256()
+    """Return the sha256 of the candles, row by row: time (microseconds, int64), prices and volume (float64)."""
+    return hashlib.sha256(_rows(candles)).hexdigest()
+
+
+def fingerprints(candles: pd.DataFrame) -> list[str]:
+    """Return for each candle the fingerprint of all until it, itself included, in one pass."""
+    digest, found, rows = hashlib.sha256(), [], _rows(candles)
+    for start in range(0, len(rows), _ROW):
+        digest.update(rows[start : start + _ROW])
+        found.append(digest.copy().hexdigest())
+    return found
+
+
+def _rows(candles: pd.DataFrame) -> bytes:
+    """Return the candles as little-endian bytes, `_ROW` a candle."""
     times = candles.index.tz_convert(None).to_numpy().astype("datetime64[us]").astype("<i8")  # type: ignore[attr-defined]
-    digest.update(times.tobytes())
-    for name in PRICES:
-        digest.update(candles[name].to_numpy().astype("<f8").tobytes())
-    return digest.hexdigest()
+    prices = [candles[name].to_numpy().astype("<f8").view("<i8") for name in PRICES]
+    return np.column_stack([times, *prices]).tobytes()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from data.candles import fingerprint
+from data.candles import fingerprints
 
 VERDICTS = ("equal", "data", "signal", "fill", "cost")
 
@@ -66,7 +66,8 @@ def compare(
     """
     sides = _Side.of(live, candles.index, timeframe), _Side.of(backtest, candles.index, timeframe)
     decided = {row["ts"]: row for row in decisions.to_dict("records")}
-    judge = _Judge(candles, signal.to_dict(), decided, *sides, _orders(backtest.orders))
+    seen = dict(zip(candles.index, fingerprints(candles), strict=True))
+    judge = _Judge(candles.index, seen, signal.to_dict(), decided, *sides, _orders(backtest.orders))
     instants = sorted({*candles.index[candles.index >= start], *decided})
     return pd.DataFrame([judge.row(ts) for ts in instants], columns=[*_Row._fields])
 
@@ -191,7 +192,9 @@ def _word(value: Any) -> str | None:
 class _Judge:
     """Goes through the candles in their order, and knows what it said of those before."""
 
-    candles: pd.DataFrame
+    index: pd.Index
+    seen: Mapping[pd.Timestamp, str]
+    """The fingerprint of the candles until each."""
     signals: Mapping[Hashable, float]
     decided: Mapping[pd.Timestamp, dict[Hashable, Any]]
     live: _Side
@@ -243,11 +246,11 @@ class _Judge:
             return str(decision["detail"] or "missed")
         if ts not in self.signals:
             return "the candle is in the lake no more"
-        seen = self.candles.loc[:ts]
-        if decision["data_fingerprint"] == fingerprint(seen):
+        if decision["data_fingerprint"] == self.seen[ts]:
             return ""
-        if decision["candles"] != len(seen):
-            return f"decided on {decision['candles']} candles, of which there are {len(seen)} today"
+        candles = self.index.searchsorted(ts, side="right")
+        if decision["candles"] != candles:
+            return f"decided on {decision['candles']} candles, of which there are {candles} today"
         return "a candle was revised since"
 
     def _other_fills(self, ours: Iterable[_Deal], theirs: Iterable[_Deal]) -> tuple[str, str]:

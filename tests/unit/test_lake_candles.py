@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
@@ -11,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.candles import PRICES, fingerprint, read_candles
+from data.candles import PRICES, fingerprint, fingerprints, read_candles
 from data.errors import BadInput
 from data.writer import Lake
 from tests.unit.lake_rows import EPOCH, candles, hours
@@ -121,8 +123,16 @@ FIXED = pd.DataFrame(
 
 
 def test_the_fingerprint_of_a_fixed_frame_is_known() -> None:
-    """sha256 of two int64 (1704067200000000, 1704070800000000), then of open, high, low, close, volume as float64."""
-    assert fingerprint(FIXED) == "a608fadb659b367c1fb51dd7e4373dc48ae1014e9591b4c5106725e63b39471a"
+    """sha256 of 1704067200000000 as int64 and open, high, low, close, volume as float64, then of the second row."""
+    rows = struct.pack("<q5dq5d", 1704067200000000, 1, 3, 0.5, 1.5, 0, 1704070800000000, 2, 4, 0.25, -0.0, 1e9)
+    assert fingerprint(FIXED) == hashlib.sha256(rows).hexdigest()
+    assert fingerprint(FIXED) == "cdab10c9b46ebb423adb4e063d5f21ecad4e29c70204b091fe2006a1041aa2ee"
+
+
+def test_the_fingerprints_are_those_of_each_beginning() -> None:
+    frame = pd.concat([FIXED, FIXED.set_axis(FIXED.index + pd.Timedelta(hours=5)) * 3])
+    assert fingerprints(frame) == [fingerprint(frame.iloc[:rows]) for rows in (1, 2, 3, 4)]
+    assert fingerprints(frame.iloc[:0]) == []
 
 
 def test_the_fingerprint_does_not_see_the_unit_the_zone_or_other_columns() -> None:
