@@ -106,8 +106,13 @@ class Door:
         with suppress(OSError):
             while True:
                 caller, _ = listener.accept()
-                callee = socket.create_connection(("127.0.0.1", httpx.URL(self._server.url).port or 0))
-                self._open += [caller, callee]
+                with self._lock:
+                    if self._listener is not listener:  # closed meanwhile
+                        caller.close()
+                        return
+                    self._open.append(caller)
+                    callee = socket.create_connection(("127.0.0.1", httpx.URL(self._server.url).port or 0))
+                    self._open.append(callee)
                 Thread(target=self._hand_on, args=(caller, callee, True), daemon=True).start()
                 Thread(target=self._hand_on, args=(callee, caller, False), daemon=True).start()
 
