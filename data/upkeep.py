@@ -135,7 +135,7 @@ def _clear_orphans(lake: Lake, declared: Table, delta: DeltaTable, orphans_after
     runs = lake.table("runs")  # opened after `delta`: a run that was recorded meanwhile is in it
     recorded = [] if runs is None else runs.to_pyarrow_table(columns=["run_id"])["run_id"].to_pylist()
     with duckdb.connect(":memory:") as connection:
-        found = connection.execute(f"SELECT DISTINCT run_id FROM ({scan(declared, files)})").fetchall()
+        found = connection.execute(f"SELECT DISTINCT run_id FROM ({scan(declared, delta, files)})").fetchall()
     halves = {run for (run,) in found} - set(recorded)
     claims = _claims(lake.path(declared.name), delta) if halves else {}
     before = (datetime.now(UTC) - orphans_after).timestamp() * 1000

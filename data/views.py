@@ -70,7 +70,7 @@ def read_unrecorded(lake: Lake, name: str, delta: DeltaTable | None, run: str, c
     """
     declared = TABLES[name]
     files = [] if delta is None else lake.files(name, delta)
-    source = f"{scan(declared, files)} UNION ALL BY NAME ({empty(declared)})" if files else empty(declared)
+    source = empty(declared) if delta is None or not files else scan(declared, delta, files)
     listed = ", ".join(f'"{column}"' for column in columns)
     with duckdb.connect(":memory:", config=_OURS) as connection:
         connection.execute("SET TimeZone = 'UTC'")
@@ -135,7 +135,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, declared: Table, *,
     if walled:
         connection.register(f"{declared.name}_files", delta.to_pyarrow_dataset(schema=_viewed(declared)))
         return f"SELECT * FROM {declared.name}_files UNION ALL BY NAME ({empty(declared)})"
-    return f"{scan(declared, lake.files(declared.name, delta))} UNION ALL BY NAME ({empty(declared)})"
+    return scan(declared, delta, lake.files(declared.name, delta))
 
 
 def _viewed(declared: Table) -> pa.Schema:
@@ -158,11 +158,19 @@ def _refusal(declared: Table, reason: str) -> str:
     return f"SELECT {columns} WHERE {refuse}"
 
 
-def scan(declared: Table, files: list[str]) -> str:
-    """Return a SELECT over Parquet files of a table, which may have been written before a column was added."""
+def scan(declared: Table, delta: DeltaTable, files: list[str]) -> str:
+    """Return a SELECT over the Parquet files of a table, some of which may lack columns that were added later."""
     listed = ", ".join(map(quoted, files))
+    named = "" if _are_alike(declared, delta) else ", union_by_name = true"  # it opens every file, at every question
     hive = ", hive_partitioning = true, hive_types_autocast = false" if declared.partition else ""
-    return f"SELECT * FROM read_parquet([{listed}], union_by_name = true{hive})"
+    return f"SELECT * FROM read_parquet([{listed}]{named}{hive}) UNION ALL BY NAME ({empty(declared)})"
+
+
+def _are_alike(declared: Table, delta: DeltaTable) -> bool:
+    """Tell by the log whether all files have all columns; where it has no statistics of a column, they may not."""
+    told = pa.table(delta.get_add_actions(flatten=True))
+    counts = (f"null_count.{name}" for name in declared.schema.names if name not in declared.partition)
+    return all(count in told.schema.names and not told[count].null_count for count in counts)
 
 
 def empty(declared: Table) -> str:

@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from data.settings import CHECKOUT
 from data.writer import Lake
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """Else programs that a test starts would ignore Ctrl-C where the tests are a shell's background job."""
+
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+"""How long an example takes says how busy the machine is, not whether the code is right."""
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from tasks.backtest import Simulation, simulate
 from tests.reference.simulator import Bar, Simulator
@@ -66,7 +66,7 @@ def assert_same(fast: Simulation, slow: Simulator) -> None:
     assert list(fast.equity.equity) == pytest.approx(slow.equities, rel=1e-9, abs=noise)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(markets(), rule_sets())
 def test_engine_and_reference_make_the_same_trades(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any]
@@ -75,7 +75,7 @@ def test_engine_and_reference_make_the_same_trades(
     assert_same(simulate(candles_of(bars), target, **rules), Simulator(bars, target, **rules).run())
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(markets(), rule_sets(), limit_sets(), times())
 def test_engine_and_reference_keep_the_same_limits(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any], limits: dict[str, Any], hours: list[int]
@@ -88,7 +88,7 @@ def test_engine_and_reference_keep_the_same_limits(
     assert_same(simulate(candles, target, **rules, **limits, timeframe=timeframe), slow.run())
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 @given(markets(), rule_sets())
 def test_the_books_balance(market: tuple[list[Bar], list[float]], rules: dict[str, Any]) -> None:
     bars, target = market
@@ -111,7 +111,7 @@ def test_the_books_balance(market: tuple[list[Bar], list[float]], rules: dict[st
     np.testing.assert_allclose(equity.drawdown, equity.equity / peak - 1, rtol=1e-9, atol=1e-12)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 @given(markets(), rule_sets())
 def test_the_past_does_not_depend_on_the_future(market: tuple[list[Bar], list[float]], rules: dict[str, Any]) -> None:
     bars, target = market
@@ -122,7 +122,7 @@ def test_the_past_does_not_depend_on_the_future(market: tuple[list[Bar], list[fl
     pd.testing.assert_frame_equal(part.fills, whole.fills[whole.fills.ts <= part.equity.ts.iloc[-1]], check_exact=True)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 @given(markets(), rule_sets())
 def test_without_shorts_cash_never_falls_below_zero(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from data.errors import BadInput
 from tasks.backtest import Simulation, simulate
@@ -153,7 +153,7 @@ def fills_of(result: Simulation) -> list[tuple[Any, ...]]:
 # Bit for bit
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250)
 @given(markets(), rule_sets(), limit_sets(), times())
 def test_a_session_filled_like_a_backtest_is_that_backtest(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any], limits: dict[str, Any], hours: list[int]
@@ -171,7 +171,7 @@ def test_a_session_filled_like_a_backtest_is_that_backtest(
     assert session.orders + session.intend() == orders_of(result)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(markets(), rule_sets(), limit_sets(), times())
 def test_planning_changes_nothing(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any], limits: dict[str, Any], hours: list[int]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from data.errors import BadInput
 from tasks.backtest import Simulation, simulate
@@ -309,7 +309,7 @@ def test_long_only_takes_a_target_below_zero_as_zero() -> None:
 # All of them
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(markets(), rule_sets())
 def test_limits_that_nothing_reaches_change_nothing(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any]

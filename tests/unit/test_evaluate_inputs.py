@@ -166,7 +166,7 @@ amounts = st.floats(-1e300, 1e300, allow_nan=False)
     timeframe=st.sampled_from(["1h", "1d", "1w"]),
     profits=st.lists(st.floats(-1e150, 1e150), max_size=6),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_value_is_infinite_and_every_absence_is_explained(
     curve: list[float], cash: float, timeframe: str, profits: list[float]
 ) -> None:
@@ -184,7 +184,7 @@ returns = st.lists(st.floats(-0.4, 0.5), min_size=90, max_size=200)
 
 
 @given(returns=returns, factor=st.sampled_from([2.0**-7, 4.0, 2.0**20]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_scaled_account_scales_the_money_and_nothing_else(returns: list[float], factor: float) -> None:
     curve = 100.0 * np.cumprod(1 + np.array(returns))
     market = 10 + np.arange(len(returns)) % 7
@@ -203,7 +203,7 @@ def test_a_scaled_account_scales_the_money_and_nothing_else(returns: list[float]
 
 
 @given(returns=returns)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_candles_twice_as_long_double_days_halve_the_annual_return_and_keep_the_rest(returns: list[float]) -> None:
     curve = 100.0 * np.cumprod(1 + np.array(returns))
     market = 10 + np.arange(len(returns)) % 7

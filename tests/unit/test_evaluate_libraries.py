@@ -118,7 +118,7 @@ steps = st.floats(-0.3, 0.3).map(lambda step: round(step, 6))
     pairs=st.lists(st.tuples(steps, steps), min_size=90, max_size=150, unique_by=(lambda p: p[0], lambda p: p[1])),
     calendar=st.sampled_from(CALENDARS),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_statistics_of_any_returns_are_those_of_the_libraries(
     pairs: list[tuple[float, float]], calendar: tuple[str, int]
 ) -> None:

@@ -222,7 +222,7 @@ def test_amounts_are_rounded_down(shared: Practice, at: Open, name: str) -> None
     price=st.decimals("10000", "1000000", places=6),
     side=st.sampled_from(["buy", "sell"]),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_prepared_never_costs_more_and_is_not_prepared_again(
     shared: Practice, at: Open, amount: Decimal, price: Decimal, side: Any
 ) -> None:

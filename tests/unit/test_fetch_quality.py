@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import BadInput
@@ -133,7 +133,6 @@ def test_planted_gaps_are_found_exactly_and_nothing_else(absent: set[int], timef
     assert [fact[:4] for fact in find_facts(kept, timeframe)] == expected
 
 
-@settings(deadline=None)  # the first to ask builds the calendar
 @given(st.sets(st.integers(1, 250)), st.sampled_from(["24/5", "XNYS"]))
 def test_planted_gaps_of_a_market_with_days_off_are_its_trading_days(absent: set[int], calendar: str) -> None:
     first, last = pd.Timestamp("2023-01-03", tz="UTC"), pd.Timestamp("2024-01-31", tz="UTC")

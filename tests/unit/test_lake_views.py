@@ -158,6 +158,18 @@ def test_a_column_that_came_later_is_null_in_what_was_written_before(
     assert connect(lake, walled=walled).execute("SELECT count(*) FROM candles WHERE vwap > 7").fetchall() == [(1,)]
 
 
+def test_a_question_opens_the_files_that_it_needs_and_the_newest(lake: Lake) -> None:
+    for symbol in ("BTC/USD", "ETH/USD", "XBT/EUR"):
+        lake.append("candles", candles(3, symbol=symbol))
+    for file in (lake.path("candles") / "exchange=kraken" / "symbol=ETH%2FUSD").rglob("*.parquet"):
+        file.write_bytes(b"torn")
+    connection = connect(lake)
+    asked = "SELECT count(*) FROM candles WHERE symbol = ?"
+    assert connection.execute(asked, ["BTC/USD"]).fetchall() == [(3,)]
+    with pytest.raises(duckdb.Error, match=r"ETH"):
+        connection.execute(asked, ["ETH/USD"])
+
+
 def test_a_column_that_came_later_survives_an_older_release_and_upkeep(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -324,7 +324,7 @@ class Trading(RuleBasedStateMachine):
 
 
 TestTrading = Trading.TestCase
-TestTrading.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestTrading.settings = settings(max_examples=60, stateful_step_count=30)
 
 
 def chance_request(chance: Random) -> OrderRequest:

@@ -359,7 +359,7 @@ def sessions(draw: st.DrawFn) -> Case:
     return Case(candles, pd.Series(targets, candles.index), start)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sessions())
 def test_the_same_tables_are_equal_in_every_candle(case: Case) -> None:
     rows = case.compare()
@@ -368,7 +368,7 @@ def test_the_same_tables_are_equal_in_every_candle(case: Case) -> None:
     assert rows["detail"].isna().all()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(sessions(), st.data())
 def test_the_first_candle_in_which_anything_differs_is_never_called_equal(case: Case, data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["price", "amount", "fee", "equity", "position", "signal"]))

@@ -148,7 +148,7 @@ def test_an_error_of_a_request_that_is_carried_out_is_one_of_the_answer() -> Non
     assert faults.add({"kind": "http", "status": 524, "worked": True}).fault.stage == "answer"
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(), probability=st.floats(0.05, 1))
 def test_the_same_seed_strikes_the_same_requests(seed: int, probability: float) -> None:
     def struck() -> list[bool]:

@@ -335,7 +335,7 @@ def _is_answer(body: Any) -> bool:
     return body["error"] == [] if "result" in body else all(_ERROR.fullmatch(error) for error in body["error"])
 
 
-SLOW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @SLOW

@@ -59,7 +59,7 @@ def markets() -> st.SearchStrategy[Market]:
     return st.one_of(made, st.builds(replay))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(markets(), times, st.sampled_from([i for i in INTERVALS if i < DAY] + [7, 90]), st.integers(1, 4))
 def test_candles_are_what_the_prints_make_of_them(market: Market, now: int, interval: int, count: int) -> None:
     candles = market.candles(interval, now, count)
@@ -68,7 +68,7 @@ def test_candles_are_what_the_prints_make_of_them(market: Market, now: int, inte
     assert {candle.ts: candle for candle in candles if candle.trades} == made
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 4), times)
 def test_a_day_is_what_its_prints_make_of_it(seed: int, now: int) -> None:
     yesterday, today = market("BTC/USD", seed).candles(DAY, now, 2)
@@ -76,7 +76,7 @@ def test_a_day_is_what_its_prints_make_of_it(seed: int, now: int) -> None:
     assert candles_of(prints, DAY) == {yesterday.ts: yesterday, today.ts: today}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(markets(), times, st.sampled_from([(a, b) for a in INTERVALS for b in INTERVALS if a < b and b % a == 0]))
 def test_short_candles_make_the_long_ones(market: Market, now: int, intervals: tuple[int, int]) -> None:
     short, long = intervals
@@ -91,7 +91,7 @@ def test_short_candles_make_the_long_ones(market: Market, now: int, intervals: t
             assert not parts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(markets(), times, st.sampled_from(INTERVALS), st.integers(1, 30))
 def test_candles_lie_without_holes_on_multiples_of_their_length(
     market: Market, now: int, interval: int, count: int
@@ -104,7 +104,7 @@ def test_candles_lie_without_holes_on_multiples_of_their_length(
     assert all(candle.ts <= now < candle.ts + step for candle in candles[-1:])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(markets(), times, st.sampled_from(INTERVALS))
 def test_a_candle_in_which_nobody_trades_is_flat_at_the_close_before(market: Market, now: int, interval: int) -> None:
     for before, candle in pairwise(market.candles(interval, now, 40)):
@@ -112,7 +112,7 @@ def test_a_candle_in_which_nobody_trades_is_flat_at_the_close_before(market: Mar
             assert candle[1:] == (before.close,) * 4 + (0, 0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(markets(), times, st.integers(0, 90 * MINUTE))
 def test_prints_come_in_order_of_time_on_tick_and_step(market: Market, after: int, span: int) -> None:
     prints = list(market.ticks(after, after + span))
@@ -121,7 +121,7 @@ def test_prints_come_in_order_of_time_on_tick_and_step(market: Market, after: in
     assert all(market.rules.is_price(tick.price) and market.rules.is_amount(tick.amount) for tick in prints)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(markets(), times, st.lists(st.integers(0, 20 * MINUTE), max_size=6))
 def test_no_print_is_told_twice_or_lost_however_often_it_is_asked(market: Market, now: int, spans: list[int]) -> None:
     bounds = [now + sum(spans[:n]) for n in range(len(spans) + 1)]
@@ -129,7 +129,7 @@ def test_no_print_is_told_twice_or_lost_however_often_it_is_asked(market: Market
     assert told == list(market.ticks(bounds[0], bounds[-1]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(markets(), times)
 def test_the_last_price_is_that_of_the_last_print(market: Market, now: int) -> None:
     prints = list(market.ticks(now - 30 * MINUTE, now))
@@ -139,7 +139,7 @@ def test_the_last_price_is_that_of_the_last_print(market: Market, now: int) -> N
     assert [candle.close for candle in last] == ([market.last(now)] if last else [])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.tuples(times, st.sampled_from(INTERVALS)), min_size=2, max_size=5))
 def test_what_was_asked_before_changes_no_answer(questions: list[tuple[int, int]]) -> None:
     asked = generated(known_rules("SOL/USD"), 3)

@@ -34,7 +34,7 @@ def rows(draw: st.DrawFn, minutes: int) -> tuple[int, ...]:
     return (open_, high, low, close, PRINTS * active + spare, active)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), st.sampled_from(SPLITS), st.integers(0, 2**63))
 def test_the_parts_make_the_candle_again(data: Any, cut: tuple[int, int], seed: int) -> None:
     parts, minutes = cut
@@ -46,7 +46,7 @@ def test_the_parts_make_the_candle_again(data: Any, cut: tuple[int, int], seed: 
         assert column.tolist() == expected.tolist()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data(), st.sampled_from(SPLITS), st.integers(0, 2**63))
 def test_each_part_is_a_sound_candle_that_opens_where_the_one_before_closed(
     data: Any, cut: tuple[int, int], seed: int
@@ -64,7 +64,7 @@ def test_each_part_is_a_sound_candle_that_opens_where_the_one_before_closed(
     assert (made.high[quiet] == made.low[quiet]).all()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(rows(1).filter(lambda row: row[-1] > 0), min_size=1, max_size=5), st.integers(0, 2**63))
 def test_the_prints_make_the_minute_again(minutes: list[tuple[int, ...]], seed: int) -> None:
     whole = bars(*minutes)

@@ -527,7 +527,7 @@ def ledger_of(lake: Lake, run: SessionRun, count: int, fills: list[tuple[int, st
     return desk
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(st.integers(0, 5 * 3600 * 10**6), st.integers(1, 10**9)), max_size=6, unique_by=lambda move: move[0]

@@ -132,7 +132,7 @@ def test_an_empty_symbol_is_no_way_to_say_all(symbol: str) -> None:
     assert halts() == {}
 
 
-@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(min_size=1, max_size=16).filter(str.strip), st.text(max_size=80))
 def test_any_symbol_and_reason_come_back_as_they_were(symbol: str, reason: str) -> None:
     halt(reason, symbol)

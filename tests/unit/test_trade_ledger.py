@@ -222,7 +222,7 @@ def test_a_ledger_that_cannot_be_read_says_which(lake: Lake) -> None:
 amounts = st.integers(1, 10**12).map(lambda count: D(count) * D("1e-8"))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(st.sampled_from(["buy", "sell"]), amounts, amounts, st.sampled_from(["USD", "BTC", "BNB"])),

@@ -96,7 +96,7 @@ def random_market(seed: int, rise: float) -> tuple[pd.DataFrame, np.ndarray[Any,
     return frame, dice.choice([0.0, 1.0, np.nan], 120)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     rise=st.sampled_from([-0.004, 0.0, 0.004]),
@@ -172,7 +172,7 @@ def test_an_order_is_filled_at_the_price_that_it_was_decided_by_unless_that_is_o
 
 
 @given(amount=st.integers(10**7, 10**12), price=st.integers(1, 10**6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_an_order_for_all_the_cash_is_covered_whatever_floats_make_of_it(amount: int, price: int) -> None:
     wanted = D(amount).scaleb(-8)
     dear = 10.0 + price / 10
@@ -249,7 +249,7 @@ def test_a_limit_order_beyond_the_market_takes_at_once_what_a_market_order_would
     candle=st.lists(st.integers(850, 1150), min_size=4, max_size=4),
     side=st.sampled_from(["buy", "sell"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_resting_order_is_filled_by_exactly_the_candles_that_go_beyond_its_price(
     limit: int, candle: list[int], side: Any
 ) -> None:
