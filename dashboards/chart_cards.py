@@ -117,14 +117,15 @@ class LinkedCharts(ABC):
 class ChartCards(LinkedCharts):
     """Price, equity and drawdown."""
 
-    def __init__(self, session: Session, markers: Question) -> None:
-        """`markers` is the question for what stands at the price: trades, or fills."""
+    def __init__(self, session: Session, markers: Question, levels: Question | None = None) -> None:
+        """`markers` is the question for what stands at the price: trades, or fills; `levels` for lines across it."""
         questions: dict[str, Question] = {
             "candles": queries.candles,
             "indicators": queries.indicators,
             "markers": markers,
             "equity": queries.equity,
             "first_open": queries.first_open,
+            **({"levels": levels} if levels is not None else {}),
         }
         titles = {"price": "The price", "equity": "The equity", "drawdown": "The drawdown"}
         super().__init__(session, questions, titles)
@@ -162,7 +163,7 @@ def _pane(content: Any) -> Any:
 
 def _price(charts: Charts, answers: Answers) -> list[Any] | str:
     """Draw the price; what cannot be had of indicators and markers is left out, and said above it."""
-    extras = (answers["indicators"], answers["markers"])
+    extras = (answers["indicators"], answers["markers"], answers.get("levels"))
     faults = {str(extra) for extra in extras if isinstance(extra, LakeError)}
     drawn = drawn_or_fault(charts.price, answers["candles"], *map(_without_fault, extras))
     said = [part("fault", title="Something is left out of this chart", text=fault) for fault in sorted(faults)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import holoviews as hv
@@ -21,6 +22,8 @@ from bokeh.models.annotations import Legend, LegendItem, Span
 
 from dashboards.figures import Figure, dress, time_axis
 from dashboards.look import PALETTES, Theme, asset
+from dashboards.order_queries import Level
+from dashboards.price_lines import FIELD, draw_levels
 
 PRICE_HEIGHT, OSCILLATOR_HEIGHT, EQUITY_HEIGHT, DRAWDOWN_HEIGHT = 430, 150, 300, 170
 
@@ -53,8 +56,14 @@ class Charts:
         self._figures: list[Figure] = []
         self._readings: dict[str, tuple[Any, list[tuple[str, str]]]] = {}
 
-    def price(self, candles: Frame, indicators: Frame | None, markers: Frame | None) -> list[Figure]:
-        """Draw candles, the indicators on their scale, and the markers; below it a figure for each other scale."""
+    def price(
+        self,
+        candles: Frame,
+        indicators: Frame | None,
+        markers: Frame | None,
+        levels: Sequence[Level] | None = None,
+    ) -> list[Figure]:
+        """Draw candles, indicators on their scale, markers and levels; below it a figure for each other scale."""
         indicators = candles[["ts"]] if indicators is None else indicators
         markers = pd.DataFrame(columns=_MARKER_COLUMNS) if markers is None else markers
         beside, below = split_indicators(candles, indicators)
@@ -81,7 +90,10 @@ class Charts:
         prices = [(word.capitalize(), word) for word in ("open", "high", "low", "close")]
         self._readings["price"] = (body.data_source, prices + named)
         self._hover_markers(figure)
-        self._fit(figure, [(body.data_source, ["low", "high"])])
+        fitted = [(body.data_source, ["low", "high"])]
+        if levels is not None:
+            fitted.append((draw_levels(figure, levels, candles, self._colours), [FIELD]))
+        self._fit(figure, fitted)
         for n, group in enumerate(below):
             lines = [_line(shown, safe[name], name, colours[name], OSCILLATOR_HEIGHT) for name in group]
             oscillator = self._render(lines, group, OSCILLATOR_HEIGHT, f"oscillator-{n}", "0,0.[00]")

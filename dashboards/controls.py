@@ -9,10 +9,12 @@ from dashboards.look import asset, script
 
 
 class Shell(JSComponent):
-    """Keeps the address bar and the theme of the browser in step with the session; shows nothing itself."""
+    """Keeps the address bar, the theme and the title of the browser in step with the session; shows nothing itself."""
 
     query = param.Dict(default={}, doc="The page's parameters, as they stand in the address bar.")
     theme = param.String(default="dark", doc="dark or light.")
+
+    title = param.String(default="", doc="Title of the browser's window; empty: as the page came with.")
 
     _esm = asset("shell.js")
 

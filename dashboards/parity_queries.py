@@ -25,6 +25,9 @@ _LIFE = ["intent", "unknown", "sent", "accepted", "partially_filled"]
 _BEFORE, _AFTER = 2, 2
 """So many candles on either side of one are its neighbourhood."""
 
+_PENDING = "SELECT run_id, ts FROM decisions ANTI JOIN parity USING (run_id, ts)"
+"""The candles that were decided and are not compared."""
+
 _APART = "10000 * (live_equity / nullif(backtest_equity, 0) - 1)"
 _FILLS = '[{"side":"VARCHAR","price":"DOUBLE","fee":"DOUBLE"}]'
 
@@ -101,7 +104,7 @@ def overview(lake: Connection) -> list[Compared]:
     """Return all sessions with how they compare, the newest first."""
     rows = lake.execute(
         f"""WITH pending AS (
-            SELECT run_id, count(*) AS pending FROM decisions ANTI JOIN parity USING (run_id, ts) GROUP BY run_id
+            SELECT run_id, count(*) AS pending FROM ({_PENDING}) GROUP BY run_id
         ), compared AS (
             SELECT run_id, histogram(verdict) AS counts, max(compared_at) AT TIME ZONE 'UTC' AS compared_at,
                 arg_max({_APART}, ts) AS apart
@@ -118,8 +121,7 @@ def standing(lake: Connection, run: Run) -> Standing:
     """Return how a session compares with its backtest, and what each cause comes to."""
     head = lake.execute(
         f"""SELECT max(compared_at) AT TIME ZONE 'UTC', (
-                SELECT count(*) FROM decisions WHERE run_id = $run
-                AND ts NOT IN (SELECT ts FROM parity WHERE run_id = $run)
+                SELECT count(*) FROM ({_PENDING}) WHERE run_id = $run
             ), arg_max(live_equity - backtest_equity, ts), arg_max({_APART}, ts), arg_max({_APART}, abs({_APART}))
         FROM parity WHERE run_id = $run""",  # noqa: S608
         {"run": run.run_id},

@@ -25,12 +25,6 @@ MERGED_CANDLES = 1_500
 LEAD = 100
 """So many candles before its first decision are where the charts of a session begin."""
 
-NEWEST = 100
-"""A page lists so many decisions, orders, comparisons; the lake has all of them."""
-
-STOPPED = ("halted", "reconciliation", "unknown_order", "failed")
-"""Reasons of a decision for which nothing is traded at all."""
-
 _STEPS = (60, 300, 900, 1800, *(3600 * hours for hours in (1, 2, 4, 8, 12, 24, 48, 72, 168)))
 
 Rows = pd.DataFrame
@@ -65,6 +59,12 @@ class Run(NamedTuple):
         return self.kind in {"paper", "live"}
 
     @property
+    def mode(self) -> str:
+        """What becomes of a session's orders: `paper`, `practice` or `live`; a backtest's kind is its own."""
+        practised = self.exchange == "practice" or self.exchange.startswith("practice-")
+        return "practice" if self.kind == "live" and practised else self.kind
+
+    @property
     def drawn_from(self) -> pd.Timestamp:
         """Where its charts begin."""
         return self.start_ts - LEAD * parse_timeframe(self.timeframe) if self.is_session else self.start_ts
@@ -88,36 +88,13 @@ class Run(NamedTuple):
         return f"time_bucket(to_seconds({self.bucket}), ts)" if self.bucket else "ts"
 
     @property
-    def _candle(self) -> str:
-        """The chart's candle in which an instant `ts` lies."""
+    def candle_time(self) -> str:
+        """The chart's candle in which an instant `ts` lies, as SQL."""
         return f"time_bucket(to_seconds({self.bucket or self._seconds}), ts)"
 
 
 _TIMES = ("start_ts", "end_ts", "created_at")
 _RUN = ", ".join(f"{name} AT TIME ZONE 'UTC' AS {name}" if name in _TIMES else name for name in Run._fields)
-
-
-class Account(NamedTuple):
-    """Where a session stands: what it holds by all its fills, its last close, its last decision (None: none yet)."""
-
-    fills: int
-    position: float
-    equity: float
-    drawdown: float
-    candle: datetime | None
-    decided_at: datetime | None
-    action: str | None
-    reason: str | None
-    detail: str | None
-
-
-class Parity(NamedTuple):
-    """How a session compares with its backtest."""
-
-    counts: dict[str, int]
-    """Candles by verdict; empty where it was not compared yet."""
-    compared_at: datetime | None
-    differing: Rows
 
 
 def runs(lake: Connection, kind: str) -> list[Run]:
@@ -207,18 +184,6 @@ def markers(lake: Connection, run: Run) -> Rows:
     )
 
 
-def fill_markers(lake: Connection, run: Run) -> Rows:
-    """Return a session's fills at their candles, in the columns of `markers`."""
-    return _frame(
-        lake,
-        f"""SELECT {run._candle} AT TIME ZONE 'UTC' AS ts, side AS action, count(*) AS events,
-            sum(price * amount) / sum(amount) AS price, sum(amount) AS amount, NULL::DOUBLE AS profit,
-            if(count(*) = 1, min(side) || ': ' || replace(min(reason), '_', ' '), count(*) || ' fills') AS text
-        FROM fills WHERE run_id = ? GROUP BY 1, 2 ORDER BY 1, 2""",  # noqa: S608
-        [run.run_id],
-    )
-
-
 def equity(lake: Connection, run: Run) -> Rows:
     """Return ts, equity, price and drawdown; of merged candles the last equity and price, the deepest drawdown."""
     rows = _frame(
@@ -246,96 +211,6 @@ def trades(lake: Connection, run: Run) -> Rows:
         FROM trades WHERE run_id = ? ORDER BY trade_id""",
         [run.run_id],
     )
-
-
-def account(lake: Connection, run: Run) -> Account:
-    """Return where a session stands."""
-    rows = lake.execute(
-        """WITH held AS (
-            SELECT count(*) AS fills, sum(
-                if(side = 'buy', 1, -1) * amount_exact::DECIMAL(38, 18)
-                - if(fee_currency = split_part(symbol, '/', 1), fee_exact::DECIMAL(38, 18), 0)
-            )::DOUBLE AS position
-            FROM fills WHERE run_id = $run
-        ), valued AS (
-            SELECT arg_max(equity, ts) AS equity, arg_max(drawdown, ts) AS drawdown FROM equity WHERE run_id = $run
-        )
-        SELECT fills, coalesce(held.position, 0), coalesce(equity, $cash), coalesce(drawdown, 0), ts AT TIME ZONE 'UTC',
-            decided_at AT TIME ZONE 'UTC', action, reason, detail
-        FROM held, valued LEFT JOIN (FROM decisions WHERE run_id = $run ORDER BY ts DESC LIMIT 1) ON true""",
-        {"run": run.run_id, "cash": run.cash},
-    ).fetchall()
-    return Account(*rows[0])
-
-
-def decisions(lake: Connection, run: Run) -> Rows:
-    """Return the newest decisions, newest first, under the headings of the page."""
-    return _frame(
-        lake,
-        f"""SELECT ts AT TIME ZONE 'UTC' AS "Candle (UTC)", action AS "Action", replace(reason, '_', ' ') AS "Reason",
-            detail AS "Detail", close AS "Close", signal AS "Signal", position AS "Position before", price AS "Price",
-            order_id AS "Order", reason IN {STOPPED} AS marked
-        FROM decisions WHERE run_id = ? ORDER BY ts DESC LIMIT {NEWEST}""",  # noqa: S608
-        [run.run_id],
-    )
-
-
-def orders(lake: Connection, run: Run) -> Rows:
-    """Return the newest orders, newest first, each with the events of its life and what was filled."""
-    return _frame(
-        lake,
-        f"""WITH filled AS (
-            SELECT order_id, sum(amount) AS amount, sum(price * amount) / sum(amount) AS price, sum(fee) AS fee
-            FROM fills WHERE run_id = $run GROUP BY order_id
-        ), told AS (
-            SELECT *, list_position(['intent', 'unknown', 'sent', 'accepted', 'partially_filled'], event) AS rank,
-                event || if(event IN ('rejected', 'cancelled'), ' (' || reason || ')', '') AS said
-            FROM orders WHERE run_id = $run
-        )
-        SELECT order_id AS "Order", min(told.type) AS "Type", max(told.amount) AS "Amount",
-            max(told.price) AS "Limit or stop", replace(arg_min(told.reason, coalesce(rank, 9)), '_', ' ') AS "Why",
-            string_agg(replace(said, '_', ' ') || strftime(ts AT TIME ZONE 'UTC', ' %m-%d %H:%M:%S'), ' → '
-                ORDER BY ts, coalesce(rank, 9)) AS "Events (UTC)",
-            min(filled.amount) AS "Filled", min(filled.price) AS "Average price", min(fee) AS "Fee",
-            bool_or(event = 'rejected') AS marked
-        FROM told LEFT JOIN filled USING (order_id)
-        GROUP BY order_id ORDER BY min(ts) DESC, order_id LIMIT {NEWEST}""",  # noqa: S608
-        {"run": run.run_id},
-    )
-
-
-def reconciliations(lake: Connection, run: Run) -> Rows:
-    """Return the newest comparisons of the session's account: what is unexplained first, marked while it stands."""
-    return _frame(
-        lake,
-        f"""SELECT ts AT TIME ZONE 'UTC' AS "Compared (UTC)", currency AS "Currency",
-            replace(kind, '_', ' ') || if(marked, ': stops trading', '') AS "Kind", expected AS "Expected",
-            actual AS "Actual", detail AS "Detail", marked
-        FROM (
-            SELECT *, kind = 'unexplained' AND ts = max(ts) OVER (PARTITION BY currency) AS marked
-            FROM reconciliations WHERE account = (SELECT manifest ->> 'account' FROM runs WHERE run_id = ?)
-        ) ORDER BY marked DESC, kind = 'unexplained' DESC, ts DESC, currency LIMIT {NEWEST}""",  # noqa: S608
-        [run.run_id],
-    )
-
-
-def parity(lake: Connection, run: Run) -> Parity:
-    """Return how a session compares with its backtest, and the newest candles in which they differ."""
-    counted = lake.execute(
-        """SELECT verdict, count(*), max(compared_at) AT TIME ZONE 'UTC'
-        FROM parity WHERE run_id = ? GROUP BY verdict ORDER BY verdict <> 'equal', verdict""",
-        [run.run_id],
-    ).fetchall()
-    differing = _frame(
-        lake,
-        f"""SELECT ts AT TIME ZONE 'UTC' AS "Candle (UTC)", verdict AS "Verdict", detail AS "Detail",
-            live_signal AS "Signal", backtest_signal AS "Backtest's signal", live_position AS "Position",
-            backtest_position AS "Backtest's position", live_equity AS "Equity", backtest_equity AS "Backtest's equity"
-        FROM parity WHERE run_id = ? AND verdict <> 'equal' ORDER BY ts DESC LIMIT {NEWEST}""",  # noqa: S608
-        [run.run_id],
-    )
-    counts = {verdict: candles for verdict, candles, _ in counted}
-    return Parity(counts, max((at for _, _, at in counted), default=None), differing)
 
 
 _SESSIONS = """(

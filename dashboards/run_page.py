@@ -64,6 +64,10 @@ class RunPage(ABC):
     async def follow(self, turn: int, run: Run) -> None:
         """Bring tiles, charts and tables up to date, as the lake has changed."""
 
+    def links(self, run: Run) -> list[tuple[str, str]]:  # noqa: ARG002 - some pages have some
+        """Return the links beside the name of a run: words and address."""
+        return []
+
     def choose(self, runs: list[Run], wanted: str) -> Run | None:
         """Return the run to show: the wanted one, or the newest where none is named."""
         return next((run for run in runs if run.run_id == wanted or not wanted), None)
@@ -82,13 +86,22 @@ class RunPage(ABC):
             name: card.slot for name, card in self.cards.items()
         }
 
+    @property
+    def known(self) -> Run | None:
+        """The run that the address names, where the list of runs was asked for before."""
+        return self.choose(self.session.hub.kept(queries.runs, self.noun) or [], self.session.query["run"])
+
     def preview(self) -> Mapping[str, str]:
         """Return the figures and charts that somebody was shown before, for the first instant of the page."""
-        run = self.choose(self.session.hub.kept(queries.runs, self.noun) or [], self.session.query["run"])
+        run = self.known
         if run is None:
             return {}
         tiles = self.tiles_known(run)
-        return {"head": run_words.head(run), **self.charts.preview(run), **({"tiles": tiles} if tiles else {})}
+        return {
+            "head": run_words.head(run, self.links(run)),
+            **self.charts.preview(run),
+            **({"tiles": tiles} if tiles else {}),
+        }
 
     async def update(self, **query: str) -> None:
         """Fill the page with the run that the address names, or with the newest."""
@@ -157,7 +170,7 @@ class RunPage(ABC):
     def show_head(self, run: Run, *below: str) -> None:
         """Show the name and circumstances of a run, which is the one picked; the caller holds the document's lock."""
         self.run = run
-        self._head.show(run_words.head(run), *below)
+        self._head.show(run_words.head(run, self.links(run)), *below)
 
     def _pick(self, run_id: str) -> None:
         if run_id and (self.run is None or run_id != self.run.run_id):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -19,7 +20,7 @@ def label(run: Run) -> str:
 
 def option(run: Run) -> dict[str, str]:
     """Return a run as the picker lists it."""
-    where = " ".join([run.symbol, run.timeframe, run.exchange, *([run.kind] if run.is_session else [])])
+    where = " ".join([run.symbol, run.timeframe, run.exchange, *([run.mode] if run.is_session else [])])
     when = f"{run.created_at:%Y-%m-%d %H:%M}"
     return {"id": run.run_id, "title": run.strategy, "details": _parameters(run), "where": where, "when": when}
 
@@ -30,12 +31,12 @@ def has(run: Run, search: str) -> bool:
     return all(word in text for word in search.lower().replace("·", " ").split())
 
 
-def head(run: Run) -> str:
-    """Return the run's name and its circumstances as HTML."""
+def head(run: Run, links: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the run's name and its circumstances as HTML, with further links: their words and addresses."""
     chips = [
         ("", f"{run.symbol} {run.timeframe}"),
         ("from", run.exchange),
-        ("mode", run.kind if run.is_session else ""),
+        ("mode", run.mode if run.is_session else ""),
         ("", _parameters(run)),
         ("", f"{run.start_ts:%d %b %Y} to {run.end_ts:%d %b %Y}"),
         ("candles", f"{run.candles:,}"),
@@ -44,7 +45,7 @@ def head(run: Run) -> str:
     ]
     if run.bucket:
         chips.insert(6, ("drawn as candles of", _span(run.bucket)))
-    return part("head", run=run, chips=[chip for chip in chips if chip[1]], prefect=_prefect(run))
+    return part("head", run=run, chips=[chip for chip in chips if chip[1]], prefect=_prefect(run), links=links)
 
 
 def manifest(run: Run) -> str:

@@ -40,6 +40,7 @@ class Freshness(JSComponent):
     closed = param.Number(default=0, doc="When the newest candle closed (ms).")
     due = param.Number(default=None, allow_None=True, doc="When the next closes (ms); None: none is due.")
     step = param.Number(default=1, doc="Length of a candle (ms).")
+    leeway = param.Number(default=0, doc="How long a candle that has closed may take to be known (ms).")
 
     _esm = _DUE + asset("freshness.js")
     _stylesheets = _STYLES

@@ -9,10 +9,12 @@ function span(milliseconds) {
   const rest = below === undefined ? 0 : Math.floor((seconds % size) / below[0])
   return `${Math.floor(seconds / size).toLocaleString("en")} ${unit}` + (rest > 0 ? ` ${rest} ${below[1]}` : "")
 }
-function standing({ closed, due, step }, now) {
+// For `leeway` after that it may take until the candle is known.
+function standing({ closed, due, step, leeway = 0 }, now) {
   const age = `closed ${span(now - closed)} ago`
   if (due === null) return { tone: "muted", state: "by hand", words: `${age}; from a file: none is due` }
   if (now < due) return { tone: "good", state: "fresh", words: `${age}; next in ${span(due - now)}` }
+  if (now < due + leeway) return { tone: "good", state: "fresh", words: `${age}; the next is due now` }
   const behind = Math.floor((now - due) / step) + 1
   const lacking = `${behind.toLocaleString("en")} ${behind === 1 ? "candle" : "candles"} behind`
   const [tone, state] = now < due + step ? ["warn", "due"] : ["bad", "late"]

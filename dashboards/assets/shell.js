@@ -11,8 +11,11 @@ export function render({ model, view }) {
     if (answer?.ok) location.reload()
     else setTimeout(wait, 1000)
   }
+  const name = () => { if (model.title) document.title = model.title }
   model.on("query", write)
+  model.on("title", name)
   write()
+  name()
   view.model.document.on_event("connection_lost", wait)
   document.getElementById("theme").addEventListener("click", () => {
     page.dataset.theme = page.dataset.theme === "light" ? "dark" : "light"

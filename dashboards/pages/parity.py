@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable, Mapping
+from urllib.parse import urlencode
 
 import pandas as pd
 import panel as pn
@@ -45,6 +46,10 @@ class ParityPage(GrowingPage):
     def tables(self) -> Mapping[str, Card]:
         """The candles that differ, the one that is picked, and the causes."""
         return {"differing": self._differing, "candle": self._candle, "causes": self._causes}
+
+    def links(self, run: Run) -> list[tuple[str, str]]:
+        """Return the link to the session itself."""
+        return [("Session", "?" + urlencode({"page": "live", "run": run.run_id, "theme": self.session.theme}))]
 
     def choose(self, runs: list[Run], wanted: str) -> Run | None:
         """Return the session that the address names; none where it names none."""

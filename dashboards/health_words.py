@@ -1,0 +1,128 @@
+"""How a session is, in a few words each: delay of its decisions, clocks, gaps, orders in doubt, halts, account."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dashboards.look import part
+from dashboards.queries import Rows, Run
+from dashboards.session_queries import STOPPED, Account, Timing
+
+APART = 2.0
+"""Seconds; a session trades nothing while its clock and its exchange's differ by more."""
+
+_ON_TIME = 10.0
+"""Seconds in which a candle that has closed is usually decided."""
+
+
+class Sign(NamedTuple):
+    """One thing that is well or not: a tone (good, warn, bad or muted), a word, and what it means."""
+
+    name: str
+    tone: str
+    text: str
+    meaning: str
+
+
+def signs(told: list[Sign]) -> str:
+    """Return signs as a row of lights with words."""
+    return part("signs", signs=told)
+
+
+def unreadable(name: str, reason: str) -> Sign:
+    """Return the sign of what cannot be read."""
+    return Sign(name, "bad", f"{name} cannot be read", reason)
+
+
+def trading(account: Account, timing: Timing) -> Sign:
+    """Tell whether the session trades, and whether it did all day."""
+    reason = (account.reason or "").replace("_", " ")
+    if account.reason in STOPPED:
+        return Sign("trading", "bad", f"Nothing is traded: {reason}", account.detail or "")
+    if timing.stopped:
+        text = f"Trades; {_many(timing.stopped, 'candle')} of the day without"
+        return Sign("trading", "warn", text, "Candles of the day at which a halt or a failure kept it from trading.")
+    return Sign("trading", "good", "No halt", "Nothing kept it from trading at a candle of the day.")
+
+
+def delay(timing: Timing) -> Sign:
+    """Tell how long after the close the newest candle was decided, and whether any was missed."""
+    meaning = "From the close of the newest candle that was decided in time to the decision, by the exchange's clock."
+    if timing.longest is not None:
+        meaning += f" The longest of the day: {_span(timing.longest)}."
+    if timing.missed:
+        text = f"{_many(timing.missed, 'candle')} of the day missed"
+        return Sign("delay", "warn", text, f"They were recorded after a later one had closed. {meaning}")
+    if timing.age is None:
+        return Sign("delay", "muted", "Nothing decided yet", meaning)
+    tone = "good" if timing.age <= _ON_TIME else "warn"
+    return Sign("delay", tone, f"Decided {_span(timing.age)} after the close", meaning)
+
+
+def clock(run: Run, timing: Timing) -> Sign:
+    """Tell what the lake knows of the difference between the exchange's clock and this machine's."""
+    meaning = (
+        "The lake does not record how far the clocks are apart. From when the newest candle entered it, by the "
+        "machine's clock, to its decision, by the exchange's: the clock of the exchange is ahead by no more than this."
+    )
+    if timing.ahead is None:
+        return Sign("clock", "muted", "Clocks not known", meaning)
+    apart = f"{'+' if timing.ahead >= 0 else '-'}{_span(abs(timing.ahead))}"
+    if run.exchange.startswith("practice"):
+        return Sign("clock", "muted", f"Its own clock: {apart}", f"The practice exchange sets its own clock. {meaning}")
+    tone = "good" if abs(timing.ahead) <= APART else "warn"
+    return Sign("clock", tone, f"Clocks {apart} at most" if timing.ahead >= 0 else f"Clocks {apart}", meaning)
+
+
+def gaps(facts: Rows) -> Sign:
+    """Tell whether candles of the day are absent."""
+    kinds = facts["Kind"].value_counts()
+    absent = int(facts.loc[facts["Kind"] == "gap", "Candles"].astype(int).sum())
+    meaning = "What is known about the candles of the day is listed below."
+    if absent:
+        return Sign("gaps", "warn", f"{_many(absent, 'candle')} of the day absent", meaning)
+    if len(kinds):
+        told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
+        return Sign("gaps", "good", f"No gap; {told}", meaning)
+    return Sign("gaps", "good", "No gap", "No candle of the day is absent, as far as the source was asked.")
+
+
+def orders(found: Rows) -> Sign:
+    """Tell whether the fate of an order is not known."""
+    unknown, doubtful = int((found["State"] == "unknown").sum()), int(found["marked"].sum())
+    meaning = "While the exchange may have an order or not, nothing else is sent for its market."
+    if unknown:
+        return Sign("orders", "bad", f"{_many(unknown, 'order')} of unknown outcome", meaning)
+    if doubtful:
+        return Sign("orders", "warn", f"{_many(doubtful, 'order')} under way", meaning)
+    resting = f"{_many(len(found), 'order')} open, none unknown" if len(found) else "No unknown order"
+    return Sign("orders", "good", resting, meaning)
+
+
+def account(run: Run, compared: Rows) -> Sign:
+    """Tell whether the account is as the ledger has it."""
+    if compared.empty and run.kind == "paper":
+        return Sign("account", "muted", "No account: on paper", "Only an account at an exchange is compared.")
+    if compared.empty:
+        return Sign("account", "muted", "Account not compared yet", "It is compared before each step.")
+    unexplained = int(compared["marked"].sum())
+    meaning = "The balances at the exchange against what the fills make; listed below."
+    if unexplained:
+        return Sign("account", "bad", f"{_many(unexplained, 'difference')} unexplained", meaning)
+    return Sign("account", "good", "Account as expected", meaning)
+
+
+def _span(seconds: float) -> str:
+    """Write a duration in its largest unit, with one decimal below ten.
+
+    >>> _span(2.345), _span(42.0), _span(5400.0), _span(200000.0)
+    ('2.3 s', '42 s', '1.5 h', '2.3 d')
+    """
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
