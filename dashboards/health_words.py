@@ -31,7 +31,7 @@ def signs(told: list[Sign]) -> str:
 
 def unreadable(name: str, reason: str) -> Sign:
     """Return the sign of what cannot be read."""
-    return Sign(name, "bad", f"{name} cannot be read", reason)
+    return Sign(name, "bad", f"{name.capitalize()} cannot be read", reason)
 
 
 def trading(account: Account, timing: Timing) -> Sign:

@@ -185,12 +185,12 @@ def _shown(runs: list[Run], picked: Run) -> tuple[Run, ...]:
 
 def _signs(run: Run, account: Any, timing: Any, lists: Mapping[str, Any]) -> list[Sign]:
     told: list[tuple[str, Callable[..., Sign], tuple[Any, ...]]] = [
-        ("Trading", health_words.trading, (account, timing)),
-        ("Delay", health_words.delay, (timing,)),
-        ("Clock", lambda timing: health_words.clock(run, timing), (timing,)),
-        ("Gaps", health_words.gaps, (lists["facts"],)),
-        ("Orders", health_words.orders, (lists["open"],)),
-        ("Account", lambda rows: health_words.account(run, rows), (lists["reconciliations"],)),
+        ("trading", health_words.trading, (account, timing)),
+        ("delay", health_words.delay, (timing,)),
+        ("clock", lambda timing: health_words.clock(run, timing), (timing,)),
+        ("gaps", health_words.gaps, (lists["facts"],)),
+        ("orders", health_words.orders, (lists["open"],)),
+        ("account", lambda rows: health_words.account(run, rows), (lists["reconciliations"],)),
     ]
     signs = []
     for name, tell, answers in told:

@@ -36,6 +36,14 @@ _FIGURES = """() => Bokeh.documents.flatMap(d => d.roots()).flatMap(root => [...
   .filter(model => model.type === "Figure").map(model => model.id).sort()"""
 
 
+_ZOOM = """() => {
+  const models = Bokeh.documents.flatMap(d => d.roots()).flatMap(root => [...root.references()])
+  const time = models.find(model => model.type === "Figure" && model.name === "price").x_range
+  const third = (time.end - time.start) / 3
+  time.setv({start: time.start + third, end: time.end - third})
+}"""
+
+
 @dataclass
 class Traded:
     """A session under way, and the dashboard over its lake."""
@@ -43,6 +51,8 @@ class Traded:
     dashboard: Dashboard
     lake: Lake
     run: str
+    other: str
+    """A session on paper that has begun before."""
     replayed: Replay
     position: int = FIRST
 
@@ -53,6 +63,11 @@ class Traded:
 
     def rows(self, table: str) -> pd.DataFrame:
         return read_run(self.lake, self.run, table)
+
+    @property
+    def is_held(self) -> bool:
+        fills = self.rows("fills")
+        return bool((fills["amount"] * fills["side"].map({"buy": 1, "sell": -1})).sum() > 1e-9)
 
     @property
     def url(self) -> str:
@@ -69,9 +84,15 @@ def traded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traded]:
                                 params={"fast": 3, "slow": 7, "smooth": 3})  # fmt: skip
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setenv("JARVIS_STATE", str(folder / "state"))
+        with ExitStack() as early:
+            paper = LiveParameters(exchange=EXCHANGE, timeframe="1h", strategy="buy_and_hold", cash=50_000.0)
+            begun = replay(lake, candles, paper, MARKET, FIRST, early)
+            for position in (FIRST, FIRST + 1):
+                begun.step(position)
+            (other,) = begun.session.runs.values()
         replayed = replay(lake, candles, parameters, MARKET, FIRST, stack)
         (session,) = replayed.session.runs.values()
-        made = Traded(Dashboard("", lake.root, folder), lake, session.run_id, replayed)
+        made = Traded(Dashboard("", lake.root, folder), lake, session.run_id, other.run_id, replayed)
         for _ in range(SHOWN - 1):
             made.step()
         compare_by_hand(made)
@@ -139,23 +160,58 @@ def test_the_navigation_leads_to_the_newest_session(traded: Traded, visit: Visit
     page.get_by_role("link", name="Live").click()
     wait_until_filled(page)
     assert page.url == f"{traded.dashboard.url}?page=live&run={traded.run}&theme=dark"
-    expect(page).to_have_title("Live · jarvis")
-    expect(page.get_by_text("1 session")).to_be_visible()
+    expect(page).to_have_title("LIVE · BTC/USD 1h · jarvis")
+    expect(page.get_by_text("2 sessions")).to_be_visible()
 
 
 def test_the_headline_says_where_the_session_stands(traded: Traded, page: Page) -> None:
     equity, decisions = traded.rows("equity").iloc[-1], traded.rows("decisions").iloc[-1]
     said = {name: page.locator(f".tile[data-metric={name}]:visible") for name in
-            ("mode", "candle", "position", "equity", "decision")}  # fmt: skip
+            ("candle", "position", "equity", "gain", "balance", "drawdown", "decision")}  # fmt: skip
     expect(page.locator(".run strong:visible")).to_have_text("macd")
-    expect(said["mode"]).to_contain_text("live")
-    expect(said["mode"]).to_contain_text(f"on {EXCHANGE}")
+    expect(page.get_by_role("region", name="Mode")).to_contain_text(f"Real money: orders are sent to {EXCHANGE}")
+    expect(page.locator(".banner .badge.live:visible")).to_have_text("live")
     expect(said["candle"]).to_contain_text(f"{equity['ts']:%H:%M}")
     expect(said["equity"]).to_contain_text(f"{equity['equity']:,.2f}")
+    expect(said["gain"]).to_contain_text(f"{equity['equity'] - 50_000:+,.2f}")
+    expect(said["drawdown"]).to_contain_text(f"{100 * equity['drawdown']:,.2f} %")
     expect(said["decision"]).to_contain_text(decisions["action"])
     fills = traded.rows("fills")
     held = (fills["amount"] * fills["side"].map({"buy": 1, "sell": -1})).sum()
     expect(said["position"]).to_contain_text(f"{round(held, 8):,.8g}")
+    spent = (fills["price"] * fills["amount"] * fills["side"].map({"buy": 1, "sell": -1})).sum() + fills["fee"].sum()
+    expect(said["balance"]).to_contain_text(f"{50_000 - spent:,.2f}")
+
+
+def test_health_is_told_in_lights_with_words(page: Page) -> None:
+    expect(page.locator(".freshness [data-state=late]")).to_contain_text("candles behind")
+    lights = {name: page.locator(f"[data-sign={name}] .light:visible") for name in
+              ("trading", "delay", "clock", "gaps", "orders", "account")}  # fmt: skip
+    expect(lights["delay"]).to_have_text("Decided 0.0 s after the close")
+    expect(lights["orders"]).to_have_text("No unknown order")
+    expect(lights["account"]).to_have_text("1 difference unexplained")
+    expect(lights["account"]).to_have_class("light bad")
+    for name in ("trading", "clock", "gaps"):
+        expect(lights[name]).not_to_contain_text("cannot be read")
+
+
+def test_a_card_leads_to_its_session_without_a_reload(traded: Traded, page: Page) -> None:
+    page.evaluate("window.stayed = true")
+    cards = page.get_by_role("navigation", name="Sessions").get_by_role("link")
+    assert cards.evaluate_all("links => links.map(link => link.dataset.run)") == [traded.run, traded.other]
+    expect(cards.nth(0)).to_have_attribute("aria-current", "true")
+    expect(cards.nth(0)).to_contain_text("BTC/USD 1h")
+    cards.nth(1).focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_title("PAPER · BTC/USD 1h · jarvis")
+    expect(page.get_by_role("region", name="Mode")).to_contain_text("Orders are simulated")
+    assert f"run={traded.other}" in page.url
+    expect(cards.nth(1)).to_have_attribute("aria-current", "true")
+    wait_until_filled(page)
+    bought = layer(page, "price", "levels")
+    assert bought["text"] == [f"entry: {price:,.8g}" for price in bought["price"]]
+    assert len(bought["price"]) == 1
+    assert page.evaluate("window.stayed")
 
 
 def test_the_decisions_are_listed_newest_first(traded: Traded, page: Page) -> None:
@@ -186,9 +242,13 @@ def test_parity_is_told_by_verdict_with_the_candles_that_differ(traded: Traded, 
     parity = traded.rows("parity")
     expect(page.locator("[data-verdict=equal]")).to_have_text(f"equal {len(parity) - 1}")
     expect(page.locator("[data-verdict=fill]")).to_have_text("fill 1")
-    expect(page.get_by_text(re.compile("candles? came later"))).to_be_visible()
+    expect(page.get_by_text("1 candle decided since")).to_be_visible()
     (told,) = cells(page, "Parity with the backtest")
     assert told[:3] == [f"{parity['ts'][5]:%Y-%m-%d %H:%M}", "fill", "bought at another price"]
+    page.get_by_role("link", name="Candle by candle").click()
+    page.wait_for_url(re.compile(f"page=parity&run={traded.run}"))
+    page.get_by_role("link", name="Session", exact=True).click()
+    page.wait_for_url(re.compile(f"page=live&run={traded.run}"))
 
 
 def test_fills_are_marked_at_the_price_beside_the_strategys_indicators(traded: Traded, page: Page) -> None:
@@ -203,7 +263,9 @@ def test_fills_are_marked_at_the_price_beside_the_strategys_indicators(traded: T
     assert chart(page, "drawdown")["layers"][-1]["data"]["drawdown"] == list(equity["drawdown"])
 
 
-def test_a_new_decision_appears_in_tables_and_charts_without_a_reload(traded: Traded, page: Page) -> None:
+def test_a_new_decision_appears_in_tables_charts_and_lines_without_a_reload_and_a_zoom_stays(
+    traded: Traded, page: Page
+) -> None:
     page.evaluate("window.stayed = true")
     before, figures = chart(page, "price"), page.evaluate(_FIGURES)
     traded.step()
@@ -213,6 +275,16 @@ def test_a_new_decision_appears_in_tables_and_charts_without_a_reload(traded: Tr
     until(lambda: chart(page, "price")["layers"][0]["data"]["ts"][-1] == newest["ts"].timestamp() * 1000)
     until(lambda: chart(page, "price")["x"][1] == pytest.approx(before["x"][1] + 3_600_000, abs=120_000))
     assert chart(page, "equity")["layers"][-1]["data"]["ts"][-1] == newest["ts"].timestamp() * 1000
+    was_held = traded.is_held
+    page.evaluate(_ZOOM)
+    zoomed = chart(page, "price")["x"]
+    while traded.is_held == was_held:
+        traded.step()
+    lines = ["entry", "stop loss, by the settings"] if traded.is_held else []
+    until(lambda: [text.partition(":")[0] for text in layer(page, "price", "levels")["text"]] == lines)
+    newest = traded.rows("decisions").iloc[-1]["ts"].timestamp() * 1000
+    until(lambda: chart(page, "price")["layers"][0]["data"]["ts"][-1] == newest)
+    assert chart(page, "price")["x"] == zoomed
     assert page.evaluate(_FIGURES) == figures
     assert page.evaluate("window.stayed")
 
@@ -237,9 +309,13 @@ def test_what_halts_the_session_is_said_at_the_top_until_it_is_over(traded: Trad
     traded.step()
     expect(alert).to_contain_text("Nothing is traded: halted")
     expect(alert).to_contain_text("a person looks into it")
+    light = page.locator("[data-sign=trading] .light:visible")
+    expect(light).to_have_text("Nothing is traded: halted")
+    expect(page.locator(f"[data-run='{traded.run}'] .standing")).to_have_text("not trading: halted")
     resume()
     traded.step()
     expect(alert).to_have_count(0)
+    expect(light).to_contain_text("of the day without")
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
@@ -248,11 +324,16 @@ def test_a_phone_needs_no_sideways_scrolling(traded: Traded, visit: Visit, theme
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_a_torn_file_spoils_one_card(traded: Traded, tmp_path: Path, serve: Serve, visit: Visit) -> None:
+def test_a_torn_file_spoils_what_needs_it_and_no_more(
+    traded: Traded, tmp_path: Path, serve: Serve, visit: Visit
+) -> None:
     lake = Path(shutil.copytree(traded.lake.root, tmp_path / "lake"))
     for file in (lake / "orders").glob("*.parquet"):
         file.write_bytes(b"torn")
     page = visit(f"{serve(lake).url}?page=live")
-    expect(page.get_by_role("alert")).to_have_count(1)
-    expect(page.get_by_role("alert")).to_contain_text("The list of orders cannot be shown")
+    expect(page.get_by_role("alert")).to_have_count(3)
+    for told in ("The list of orders cannot", "The list of open orders cannot", "Something is left out of this chart"):
+        expect(page.get_by_role("alert").filter(has_text=told)).to_have_count(1)
+    expect(page.locator("[data-sign=orders] .light:visible")).to_have_text("Orders cannot be read")
+    expect(page.locator("[data-sign=account] .light:visible")).to_have_text("1 difference unexplained")
     assert chart(page, "price") is not None
