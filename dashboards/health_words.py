@@ -7,12 +7,13 @@ from typing import NamedTuple
 from dashboards.look import part
 from dashboards.queries import Rows, Run
 from dashboards.session_queries import STOPPED, Account, Timing
+from data.timeframe import parse_timeframe
 
 APART = 2.0
 """Seconds; a session trades nothing while its clock and its exchange's differ by more."""
 
-_ON_TIME = 10.0
-"""Seconds in which a candle that has closed is usually decided."""
+_ON_TIME = 60.0
+"""Seconds, or a quarter of a candle where that is less, in which a candle that has closed is decided in time."""
 
 
 class Sign(NamedTuple):
@@ -45,7 +46,7 @@ def trading(account: Account, timing: Timing) -> Sign:
     return Sign("trading", "good", "No halt", "Nothing kept it from trading at a candle of the day.")
 
 
-def delay(timing: Timing) -> Sign:
+def delay(run: Run, timing: Timing) -> Sign:
     """Tell how long after the close the newest candle was decided, and whether any was missed."""
     meaning = "From the close of the newest candle that was decided in time to the decision, by the exchange's clock."
     if timing.longest is not None:
@@ -55,7 +56,8 @@ def delay(timing: Timing) -> Sign:
         return Sign("delay", "warn", text, f"They were recorded after a later one had closed. {meaning}")
     if timing.age is None:
         return Sign("delay", "muted", "Nothing decided yet", meaning)
-    tone = "good" if timing.age <= _ON_TIME else "warn"
+    in_time = min(_ON_TIME, parse_timeframe(run.timeframe).total_seconds() / 4)
+    tone = "good" if timing.age <= in_time else "warn"
     return Sign("delay", tone, f"Decided {_span(timing.age)} after the close", meaning)
 
 

@@ -390,11 +390,15 @@ def test_the_price_makes_room_for_lines_that_are_near_and_is_not_squeezed_by_one
 def test_the_delay_and_the_clocks_are_those_of_the_newest_candle_decided_in_time(lake: Lake) -> None:
     lake.append("candles", rows.candles(4, fetched_at=rows.times(4) + pd.Timedelta("60.5s")))
     decided = decisions("halted", "unchanged", "unchanged", "missed", age=[9.0, 3.0, 2.0, 500.0])
-    timing = session_queries.timing(*session(lake, {"decisions": decided}))
+    connection, run = session(lake, {"decisions": decided})
+    timing = session_queries.timing(connection, run)
     assert timing == Timing(2.0, 9.0, 1.5, 1, 1)
-    assert health_words.delay(timing)[1:3] == ("warn", "1 candle of the day missed")
-    assert health_words.delay(timing._replace(missed=0))[1:3] == ("good", "Decided 2.0 s after the close")
-    assert health_words.delay(timing._replace(missed=0, age=90.0))[1:3] == ("warn", "Decided 1.5 min after the close")
+    assert health_words.delay(run, timing)[1:3] == ("warn", "1 candle of the day missed")
+    assert health_words.delay(run, timing._replace(missed=0))[1:3] == ("good", "Decided 2.0 s after the close")
+    assert health_words.delay(run, timing._replace(missed=0, age=90.0))[1:3] == (
+        "warn",
+        "Decided 1.5 min after the close",
+    )
 
 
 @pytest.mark.parametrize(
