@@ -147,8 +147,8 @@ def cells(page: Page, title: str) -> list[list[str]]:
     return rows
 
 
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -281,7 +281,8 @@ def test_a_new_decision_appears_in_tables_charts_and_lines_without_a_reload_and_
     while traded.is_held == was_held:
         traded.step()
     lines = ["entry", "stop loss, by the settings"] if traded.is_held else []
-    until(lambda: [text.partition(":")[0] for text in layer(page, "price", "levels")["text"]] == lines)
+    drawn = lambda: [text.partition(":")[0] for text in layer(page, "price", "levels")["text"]]  # noqa: E731
+    until(lambda: drawn() == lines, 150)  # drawing takes a tenth of the time, which is long where others work, too
     newest = traded.rows("decisions").iloc[-1]["ts"].timestamp() * 1000
     until(lambda: chart(page, "price")["layers"][0]["data"]["ts"][-1] == newest)
     assert chart(page, "price")["x"] == zoomed
