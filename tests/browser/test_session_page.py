@@ -323,6 +323,9 @@ def test_what_halts_the_session_is_said_at_the_top_until_it_is_over(traded: Trad
 def test_a_phone_needs_no_sideways_scrolling(traded: Traded, visit: Visit, theme: str) -> None:
     page = visit(f"{traded.url}&theme={theme}", width=390, height=844)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for sign in page.locator("[data-sign]:visible").all():
+        sign.focus()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_a_torn_file_spoils_what_needs_it_and_no_more(
