@@ -116,6 +116,10 @@ class Charts:
         self._fit(figure, [(figure.renderers[-1].data_source, ["drawdown"])], ceiling=0.0)
         return [figure]
 
+    def tell_as(self, place: str) -> None:
+        """Let the price tell its values in another place of the page than that of the run's own chart."""
+        self._readings[place] = self._readings.pop("price")
+
     def connect(self) -> None:
         """Let all the charts that were drawn tell the values under the pointer, in the page's `read-NAME` places."""
         sources = {name: source for name, (source, _) in self._readings.items()}
