@@ -33,7 +33,9 @@ class CompareCard(Card):
         self._run: Run | None = None
         self._turn = 0
         self._others = list(dict.fromkeys(filter(None, session.query.get("compare", "").split(","))))
-        self._picker = RunPicker(purpose="Compare with another backtest", sizing_mode="stretch_width", margin=(0, 0, 8, 0))
+        self._picker = RunPicker(
+            purpose="Compare with another backtest", sizing_mode="stretch_width", margin=(0, 0, 8, 0)
+        )
         self._picker.param.watch(
             lambda event: session.apply(lambda: self._add(event.new)) if event.new else None, "run"
         )

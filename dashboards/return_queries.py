@@ -17,8 +17,11 @@ from dashboards.queries import Connection, Rows, Run
 from data.errors import LakeError
 from data.timeframe import parse_timeframe
 
-MOST_POINTS = 1_500
-"""A line of a chart has no more points than this."""
+MOST_CANDLES = 2_000
+"""Of more candles than this several make one point of a line."""
+
+MERGED_POINTS = 1_500
+"""Merged points are no more than this."""
 
 FEWEST_RETURNS = 30
 """With fewer a ratio says nothing: the metrics hold to the same bound."""
@@ -63,11 +66,11 @@ def period(run: Run) -> str:
     return "day" if parse_timeframe(run.timeframe) < _DAY else "candle"
 
 
-def step(run: Run, most: int = MOST_POINTS) -> int:
-    """Return the seconds of the stretches that make no more than `most` points of the run; a multiple of its candle."""
+def step(run: Run) -> int:
+    """Return the seconds of the stretches that make one point of a line each; a multiple of the run's candle."""
     candle = int(parse_timeframe(run.timeframe).total_seconds())
-    wanted = ((run.end_ts - run.start_ts).total_seconds() + candle) / most
-    return candle * max(1, math.ceil(wanted / candle))
+    wanted = ((run.end_ts - run.start_ts).total_seconds() + candle) / MERGED_POINTS
+    return candle if run.candles <= MOST_CANDLES else candle * max(1, math.ceil(wanted / candle))
 
 
 def rolling_sharpe(lake: Connection, run: Run) -> Rolling:

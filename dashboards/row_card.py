@@ -72,7 +72,6 @@ class RowCard(Card):
 
     def forget(self) -> None:
         """Want the first page of all rows again, as for another run; the caller holds the document's lock."""
-        self._run = None
         self.table.param.update(text="", order="", page=0, picked="")
 
     @property

@@ -80,8 +80,8 @@ def test_without_its_metrics_no_returns_are_annualised(lake: Lake) -> None:
 
 def test_every_chart_of_a_long_run_has_few_points(lake: Lake) -> None:
     connection, run = record(lake, walk(20_000), step="1h")
-    assert len(return_queries.exposure(connection, run)) <= return_queries.MOST_POINTS
-    assert len(return_queries.rolling_sharpe(connection, run).rows) <= return_queries.MOST_POINTS
+    assert len(return_queries.exposure(connection, run)) <= return_queries.MERGED_POINTS
+    assert len(return_queries.rolling_sharpe(connection, run).rows) <= return_queries.MERGED_POINTS
     assert len(return_queries.distribution(connection, run).rows) <= 62
 
 
