@@ -14,7 +14,6 @@ from typing import NamedTuple
 import pandas as pd
 
 from dashboards.queries import Connection, Rows, Run
-from data.errors import LakeError
 from data.timeframe import parse_timeframe
 
 MOST_CANDLES = 2_000
@@ -44,7 +43,10 @@ class Rolling(NamedTuple):
     """The annual Sharpe ratio over a window that moves along the run."""
 
     window: int
-    """Returns in the window: those of half a year, or of a quarter where the run has less than a year."""
+    """Returns in the window: those of half a year, or of a quarter where the run has less than a year.
+
+    0 where the run's metrics do not say how many make a year.
+    """
     returns: int
     """Returns of the whole run."""
     rows: Rows
@@ -74,12 +76,12 @@ def step(run: Run) -> int:
 
 
 def rolling_sharpe(lake: Connection, run: Run) -> Rolling:
-    """Return the rolling Sharpe ratio; of many points the last of each stretch. Raises LakeError without metrics."""
+    """Return the rolling Sharpe ratio; of many points the last of each stretch."""
     known = lake.execute(
         "SELECT value FROM metrics WHERE run_id = ? AND metric = 'periods_per_year'", [run.run_id]
     ).fetchall()
     if not known or known[0][0] is None:
-        raise LakeError("the metrics of this run do not say how many returns make a year")
+        return Rolling(0, 0, pd.DataFrame(columns=["ts", "sharpe"]))
     year = float(known[0][0])
     count = int(lake.execute(f"{_returns(run)} SELECT count(*) FROM returns", _values(run)).fetchall()[0][0])  # noqa: S608
     window = max(FEWEST_RETURNS, round(year / 2 if count >= year else year / 4))

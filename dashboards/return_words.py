@@ -44,6 +44,8 @@ def calendar(rows: Rows) -> str:
 
 def too_short(run: Run, found: Rolling) -> str:
     """Say why there is no rolling ratio."""
+    if not found.window:
+        return "The metrics of this run do not say how many returns make a year."
     unit = f"{period(run)}s"
     return f"A window takes the returns of {found.window} {unit}, and the run has those of {found.returns}."
 

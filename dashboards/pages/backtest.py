@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from dashboards import queries, row_queries, row_words
+from dashboards import queries
 from dashboards.chart_cards import ChartCards
 from dashboards.compare_card import CompareCard
 from dashboards.hub import background
@@ -13,7 +13,7 @@ from dashboards.look import asset, part
 from dashboards.metric_words import Metrics
 from dashboards.queries import Run
 from dashboards.return_cards import ReturnCards
-from dashboards.row_card import RowCard
+from dashboards.row_card import ACCOUNT, TRADES, RowCard
 from dashboards.run_page import RunPage
 from dashboards.session import Card, Session
 from dashboards.trade_card import TradeCard
@@ -32,15 +32,9 @@ class BacktestPage(RunPage):
         self._portfolio, self._trade = Card("The portfolio"), TradeCard(session)
         self._returns = ReturnCards(session)
         self._compare = CompareCard(session)
-        self._trades = RowCard(
-            session, "Trades", "trades", row_queries.trades, row_queries.trades_whole, row_words.trade_rows,
-            ("text", "sort", "at"), heads=row_words.TRADE_HEADS, picks=True, leads="trade-title",
-            picked=session.query.get("trade", ""),
-        )  # fmt: skip
-        self._account = RowCard(
-            session, "Account", "portfolio", row_queries.account, row_queries.account_whole, row_words.account_rows,
-            ("account_text", "account_sort", "account_at"), heads=row_words.ACCOUNT_HEADS,
-        )  # fmt: skip
+        picked = session.query.get("trade", "")
+        self._trades = RowCard(session, TRADES, picks=True, leads="trade-title", picked=picked)
+        self._account = RowCard(session, ACCOUNT)
         self._trades.table.param.watch(lambda _: session.apply(self._pick_trade), "picked")
 
     @property
