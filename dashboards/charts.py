@@ -116,10 +116,6 @@ class Charts:
         self._fit(figure, [(figure.renderers[-1].data_source, ["drawdown"])], ceiling=0.0)
         return [figure]
 
-    def tell_as(self, place: str) -> None:
-        """Let the price tell its values in another place of the page than that of the run's own chart."""
-        self._readings[place] = self._readings.pop("price")
-
     def connect(self) -> None:
         """Let all the charts that were drawn tell the values under the pointer, in the page's `read-NAME` places."""
         sources = {name: source for name, (source, _) in self._readings.items()}
@@ -128,6 +124,10 @@ class Charts:
         read = CustomJS(args=args, code=asset("read.js"))
         for figure in self._figures:
             figure.js_on_event("mousemove", read)
+
+    def tell_as(self, place: str) -> None:
+        """Let the price tell its values in another place of the page than that of the run's own chart."""
+        self._readings[place] = self._readings.pop("price")
 
     def _candles(self, candles: Frame) -> Any:
         if len(candles) < 2:  # hvplot takes the width of a candle from the distance to the next
