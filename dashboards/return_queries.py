@@ -68,13 +68,6 @@ def period(run: Run) -> str:
     return "day" if parse_timeframe(run.timeframe) < _DAY else "candle"
 
 
-def step(run: Run) -> int:
-    """Return the seconds of the stretches that make one point of a line each; a multiple of the run's candle."""
-    candle = int(parse_timeframe(run.timeframe).total_seconds())
-    wanted = ((run.end_ts - run.start_ts).total_seconds() + candle) / MERGED_POINTS
-    return candle if run.candles <= MOST_CANDLES else candle * max(1, math.ceil(wanted / candle))
-
-
 def rolling_sharpe(lake: Connection, run: Run) -> Rolling:
     """Return the rolling Sharpe ratio; of many points the last of each stretch."""
     known = lake.execute(
@@ -155,7 +148,12 @@ def _returns(run: Run) -> str:
 
 
 def _stretch(run: Run) -> str:
-    return f"time_bucket(to_seconds({step(run)}), ts)"
+    """Return the stretch of time that makes the point of a line in which an instant `ts` lies, as SQL."""
+    if run.candles <= MOST_CANDLES:
+        return "ts"
+    candle = int(parse_timeframe(run.timeframe).total_seconds())
+    wanted = ((run.end_ts - run.start_ts).total_seconds() + candle) / MERGED_POINTS
+    return f"time_bucket(to_seconds({candle * max(1, math.ceil(wanted / candle))}), ts)"
 
 
 def _values(run: Run) -> dict[str, object]:

@@ -107,8 +107,8 @@ def scene(lake: Connection, run: Run, trade_id: int) -> Scene | None:
     decided, entered, left = map(pd.Timestamp, found)
     start = max(run.start_ts, min(decided, entered) - LEAD * candle)
     end = min(run.end_ts, left + LEAD * candle)
-    step = candle * max(1, math.ceil((end - start).total_seconds() / candle.total_seconds() / MOST_CANDLES))
-    bucket = f"time_bucket(to_seconds({int(step.total_seconds())}), ts)"
+    merged = math.ceil((end - start).total_seconds() / candle.total_seconds() / MOST_CANDLES)
+    bucket = f"time_bucket(to_seconds({int(merged * candle.total_seconds())}), ts)" if merged > 1 else "ts"
     values = {"run": run.run_id, "start": _instant(start), "end": _instant(end)}
     seen = {name: value for name, value in {**_series(run), **values}.items() if name != "run"}
     candles = _frame(
@@ -118,6 +118,17 @@ def scene(lake: Connection, run: Run, trade_id: int) -> Scene | None:
         FROM ({_SEEN} AND ts BETWEEN $start AND $end) GROUP BY 1 ORDER BY 1""",  # noqa: S608
         seen,
     )
+    return Scene(start, end, candles, _indicators(lake, bucket, values), _fills(lake, run, trade_id, bucket))
+
+
+_SEEN = """
+    SELECT ts, open, high, low, close, volume, fetched_at, revision, superseded_at FROM candle_revisions
+    WHERE exchange = $exchange AND symbol = $symbol AND timeframe = $timeframe
+        AND fetched_at <= $seen AND (superseded_at IS NULL OR superseded_at > $seen)"""
+
+
+def _indicators(lake: Connection, bucket: str, values: dict[str, object]) -> Rows:
+    """Return ts and the indicators, a column each, as they stood at the closes of the candles of a scene."""
     told = lake.sql(
         f"""SELECT {bucket} AT TIME ZONE 'UTC' AS ts, arg_max(indicators, ts) AS indicators FROM signals
         WHERE run_id = $run AND ts BETWEEN $start AND $end GROUP BY 1 ORDER BY 1""",  # noqa: S608
@@ -126,8 +137,12 @@ def scene(lake: Connection, run: Run, trade_id: int) -> Scene | None:
     maps = [dict(row or ()) for row in told["indicators"].to_pylist()]
     names = sorted({name for row in maps for name in row})
     columns = {name: [row.get(name, math.nan) for row in maps] for name in names}
-    indicators = pd.DataFrame({"ts": told["ts"].to_pandas(), **columns})
-    markers = _frame(
+    return pd.DataFrame({"ts": told["ts"].to_pandas(), **columns})
+
+
+def _fills(lake: Connection, run: Run, trade_id: int, bucket: str) -> Rows:
+    """Return a trade's fills at the candles of a scene, in the columns of `queries.markers`."""
+    return _frame(
         lake,
         f"""SELECT {bucket} AT TIME ZONE 'UTC' AS ts, side AS action, count(*) AS events,
             sum(price * amount) / sum(amount) AS price, sum(amount) AS amount, NULL::DOUBLE AS profit,
@@ -135,13 +150,6 @@ def scene(lake: Connection, run: Run, trade_id: int) -> Scene | None:
         FROM fills WHERE run_id = $run AND trade_id = $trade GROUP BY 1, 2 ORDER BY 1, 2""",  # noqa: S608
         {"run": run.run_id, "trade": trade_id},
     )
-    return Scene(start, end, candles, indicators, markers)
-
-
-_SEEN = """
-    SELECT ts, open, high, low, close, volume, fetched_at, revision, superseded_at FROM candle_revisions
-    WHERE exchange = $exchange AND symbol = $symbol AND timeframe = $timeframe
-        AND fetched_at <= $seen AND (superseded_at IS NULL OR superseded_at > $seen)"""
 
 
 def _order(lake: Connection, run: Run, trade_id: int, row: tuple[Any, ...]) -> Order:
