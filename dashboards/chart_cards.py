@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import panel as pn
 
@@ -23,6 +23,8 @@ from data.errors import LakeError
 
 if TYPE_CHECKING:
     from dashboards.charts import Charts
+
+T = TypeVar("T")
 
 _THREAD = ThreadPoolExecutor(1, thread_name_prefix="charts")  # HoloViews keeps state of its own: one drawing at a time
 _logger = logging.getLogger("jarvis.dashboard")
@@ -155,6 +157,11 @@ class ChartCards(LinkedCharts):
         }
         charts.connect()
         return charts.time, drawn
+
+
+async def in_turn(draw: Callable[..., T], *details: Any) -> T:
+    """Draw with HoloViews in the one thread that does."""
+    return await asyncio.get_running_loop().run_in_executor(_THREAD, draw, *details)
 
 
 def _pane(content: Any) -> Any:

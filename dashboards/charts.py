@@ -137,6 +137,10 @@ class Charts:
         for figure in self._figures:
             figure.js_on_event("mousemove", read)
 
+    def tell_as(self, place: str) -> None:
+        """Let the price tell its values in another place of the page than that of the run's own chart."""
+        self._readings[place] = self._readings.pop("price")
+
     def _candles(self, candles: Frame) -> Any:
         if len(candles) < 2:  # hvplot takes the width of a candle from the distance to the next
             return candles.hvplot.scatter("ts", "close", hover_cols=["open", "high", "low"], **_size(PRICE_HEIGHT))

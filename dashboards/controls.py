@@ -27,6 +27,7 @@ class RunPicker(JSComponent):
     run = param.String(default="", doc="Id of the run that is picked.")
     label = param.String(default="", doc="What the box shows while nobody types.")
     search = param.String(default="", doc="What was typed.")
+    purpose = param.String(default="Run", doc="What a run is picked for.")
 
     _esm = script("picker.js")
     _stylesheets = [asset("picker.css")]  # noqa: RUF012

@@ -99,6 +99,15 @@ class Hub:
             self._edition = None
             return await self._ask(question, *details)
 
+    async def glance(self, question: Question[P, T], *details: P.args, **_: P.kwargs) -> T:
+        """Answer a question as `ask` does, and keep nothing: for one that hardly anybody asks again."""
+        edition = await self._open()
+        try:
+            return await _in_thread(edition.answer, question, *details)
+        except LakeError:
+            self._edition = None
+            return await _in_thread((await self._open()).answer, question, *details)
+
     async def _ask(self, question: Question[..., T], *details: Any) -> T:
         edition = await self._open()
         key = (question, details)

@@ -128,9 +128,11 @@ def figure(value: float | None, unit: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """Write a price or an amount with the digits that it has, no more than eight.
+    """Write a price or an amount with the digits that it has, no more than eight beside those of whole units.
 
-    >>> number(20123.4), number(0.00012)
-    ('20,123.4', '0.00012')
+    >>> number(20123.4), number(0.00012), number(1234567890.5)
+    ('20,123.4', '0.00012', '1,234,567,890')
     """
-    return NONE if value is None or math.isnan(value) else f"{value:,.8g}"
+    if value is None or math.isnan(value):
+        return NONE
+    return f"{value:,.0f}" if 1e8 <= abs(value) < 1e15 else f"{value:,.8g}"

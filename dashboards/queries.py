@@ -198,21 +198,6 @@ def equity(lake: Connection, run: Run) -> Rows:
     return rows
 
 
-def trades(lake: Connection, run: Run) -> Rows:
-    """Return the trades with the lesson's headings, by entry."""
-    return _frame(
-        lake,
-        """SELECT symbol AS "Stock", side AS "Side", entry_ts AT TIME ZONE 'UTC' AS "Entry Date",
-            exit_ts AT TIME ZONE 'UTC' AS "Exit Date", amount AS "Shares",
-            entry_price AS "Entry Share Price", exit_price AS "Exit Share Price",
-            entry_holding AS "Entry Portfolio Holding", exit_holding AS "Exit Portfolio Holding",
-            profit AS "Profit/Loss", "return" AS "Return", fees AS "Fees",
-            coalesce(replace(exit_reason, '_', ' '), 'still open') AS "Exit Reason"
-        FROM trades WHERE run_id = ? ORDER BY trade_id""",
-        [run.run_id],
-    )
-
-
 _SESSIONS = """(
     SELECT runs.* REPLACE (
         coalesce(first, (manifest ->> 'start')::TIMESTAMPTZ) AS start_ts,

@@ -64,6 +64,7 @@ class ResultTable(_Speaking):
 class LineChoice(_Speaking):
     """The columns that the chart can draw; says `line` with a number of one that was clicked."""
 
+    label = param.String(default="Columns drawn", doc="What is switched, for who cannot see it.")
     lines = param.List(default=[], doc="Name, colour, and whether it is drawn, of each column of numbers.")
 
     _esm = asset("lines.js")

@@ -6,7 +6,7 @@ import panel as pn
 
 from dashboards.app import build_dashboard, update_dashboard
 
-pn.extension("tabulator")
+pn.extension()
 
 dashboard = build_dashboard()
 update_dashboard(dashboard)

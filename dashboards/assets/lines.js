@@ -2,7 +2,7 @@
 export function render({ model }) {
   const root = document.createElement("div")
   root.setAttribute("role", "group")
-  root.setAttribute("aria-label", "Columns drawn")
+  root.setAttribute("aria-label", model.label)
   const draw = () => {
     root.replaceChildren(...model.lines.map(({ name, colour, drawn }, n) => {
       const button = document.createElement("button")

@@ -2,7 +2,7 @@
 export function render({ model }) {
   const box = make("input", {
     type: "text", role: "combobox", spellcheck: "false", autocomplete: "off", placeholder: "No runs yet",
-    "aria-label": "Run", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": "runs",
+    "aria-label": model.purpose, "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": "runs",
   })
   const list = make("ul", { id: "runs", role: "listbox", "aria-label": "Runs, newest first" })
   const root = make("div", { class: "picker" }, box, list)
@@ -14,7 +14,7 @@ export function render({ model }) {
   const open = () => !list.hidden
   const rest = () => {
     box.value = model.label
-    box.placeholder = model.runs.length ? "Search runs" : "No runs yet"
+    box.placeholder = model.purpose !== "Run" ? model.purpose : model.runs.length ? "Search runs" : "No runs yet"
   }
   const mark = (to) => {
     const options = list.querySelectorAll("[role=option]")

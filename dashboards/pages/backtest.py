@@ -1,4 +1,4 @@
-"""The page of a backtest: its figures, price with entries and exits, equity, drawdown, portfolio, trades, manifest."""
+"""The page of a backtest: figures, charts, other runs beside it, returns, trades and their lineage, account."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from collections.abc import Mapping
 
 from dashboards import queries
 from dashboards.chart_cards import ChartCards
+from dashboards.compare_card import CompareCard
+from dashboards.hub import background
 from dashboards.look import asset, part
 from dashboards.metric_words import Metrics
 from dashboards.queries import Run
+from dashboards.return_cards import ReturnCards
+from dashboards.row_card import ACCOUNT, TRADES, RowCard
 from dashboards.run_page import RunPage
 from dashboards.session import Card, Session
-from dashboards.trade_table import trade_table
+from dashboards.trade_card import TradeCard
 
 
 class BacktestPage(RunPage):
@@ -25,12 +29,25 @@ class BacktestPage(RunPage):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, ChartCards(session, queries.markers))
-        self._portfolio, self._trades = Card("The portfolio"), Card("The table of trades")
+        self._portfolio, self._trade = Card("The portfolio"), TradeCard(session)
+        self._returns = ReturnCards(session)
+        self._compare = CompareCard(session)
+        picked = session.query.get("trade", "")
+        self._trades = RowCard(session, TRADES, picks=True, leads="trade-title", picked=picked)
+        self._account = RowCard(session, ACCOUNT)
+        self._trades.table.param.watch(lambda _: session.apply(self._pick_trade), "picked")
 
     @property
     def tables(self) -> Mapping[str, Card]:
-        """Portfolio and trades."""
-        return {"portfolio": self._portfolio, "trades": self._trades}
+        """The comparison, returns, trades, the trade that is picked, account and metrics."""
+        return {
+            "compare": self._compare,
+            **self._returns.cards,
+            "trades": self._trades,
+            "trade": self._trade,
+            "account": self._account,
+            "portfolio": self._portfolio,
+        }
 
     def tiles_known(self, run: Run) -> str | None:
         """Return the tiles where the metrics were asked for before."""
@@ -41,10 +58,14 @@ class BacktestPage(RunPage):
         """Fill all the cards."""
         await asyncio.gather(
             self.charts.fill(run),
-            self.show(turn, self._trades, queries.trades, run, lambda rows: trade_table(run, rows)),
             self.show(
                 turn, self.tiles, queries.metrics, run, lambda rows: [part("tiles", tiles=Metrics(run, rows).tiles())]
             ),
+            self._trades.fill(run),
+            self._trade.fill(run, self._trades.table.picked),
+            self._compare.fill(run),
+            self._returns.fill(run),
+            self._account.fill(run),
             self.show(
                 turn,
                 self._portfolio,
@@ -58,3 +79,30 @@ class BacktestPage(RunPage):
         """Fill the page again if something could not be read."""
         if any(card.failed for card in self.cards.values()):
             await self.update(run=run.run_id)
+
+    def _pick_trade(self) -> None:
+        picked = self._trades.table.picked
+        self.session.visit(trade=picked)
+        if self.run is not None:
+            background(self._trade.fill(self.run, picked))
+
+    def _repaint(self) -> None:
+        super()._repaint()
+        if self.run is not None:
+            background(self._repaint_rest(self.run))
+
+    async def _repaint_rest(self, run: Run) -> None:
+        await asyncio.gather(
+            self._returns.fill(run), self._compare.fill(run), self._trade.fill(run, self._trades.table.picked)
+        )
+
+    def _begin(self, runs: list[Run], run: Run | None) -> None:
+        if run is not None and self.run is not None and run.run_id != self.run.run_id:
+            for card in (self._trades, self._account):
+                card.forget()
+        super()._begin(runs, run)
+
+    def _list(self, runs: list[Run] | None = None) -> None:
+        super()._list(runs)
+        if runs is not None and self._compare.slot.objects:
+            self._compare.list_anew(runs)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import re
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -150,32 +148,97 @@ def test_the_portfolio_table_has_the_lessons_rows_first(newest: Page) -> None:
     assert titles[:5] == lesson
 
 
-def test_the_trade_table_is_sorted_by_a_click_on_a_heading(dashboard: Dashboard, visit: Visit) -> None:
-    page = visit(dashboard.url)
-    profits = page.locator(".tabulator-row .tabulator-cell[tabulator-field='Profit/Loss']")
-    before = profits.all_inner_texts()
-    page.locator(".tabulator-col[tabulator-field='Profit/Loss']").click()
-    expect(profits.first).not_to_have_text(before[0])
-    after = [float(text.replace(",", "")) for text in profits.all_inner_texts()]
-    assert after == sorted(after)
-
-
-def test_the_trade_table_has_pages(dashboard: Dashboard, visit: Visit, runs: dict[str, str]) -> None:
-    page = visit(f"{dashboard.url}?run={runs['macd']}")
-    dates = page.locator(".tabulator-row .tabulator-cell[tabulator-field='Entry Date']")
-    first = dates.first.inner_text()
-    page.locator(".tabulator-page", has_text="Next").click()
-    expect(dates.first).not_to_have_text(first)
-
-
-def test_the_trades_can_be_downloaded_all_of_them(dashboard: Dashboard, visit: Visit, runs: dict[str, str]) -> None:
-    page = visit(f"{dashboard.url}?run={runs['macd']}")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download CSV").click()
-    assert download.value.suggested_filename == f"trades-{runs['macd']}.csv"
-    saved = pd.read_csv(io.StringIO(Path(download.value.path()).read_text()))
+def test_the_trade_table_is_sorted_filtered_paged_and_saved_and_the_address_says_how(
+    dashboard: Dashboard, visit: Visit, runs: dict[str, str]
+) -> None:
     trades = asked(dashboard, "SELECT * FROM trades WHERE run_id = ? ORDER BY trade_id", runs["macd"])
-    assert list(saved["Profit/Loss"]) == list(trades["profit"])
+    page = visit(f"{dashboard.url}?run={runs['macd']}")
+    table = page.locator(".rows.picks")
+    first = table.locator("tbody tr").first
+    expect(table.get_by_role("status")).to_have_text(f"1 to 25 of {len(trades)}")
+    table.get_by_role("button", name="Next").click()
+    expect(first).to_have_attribute("data-row", "26")
+    table.get_by_role("button", name="Profit").click()
+    page.wait_for_url(re.compile("sort=profit"))
+    expect(first).to_have_attribute("data-row", str(trades.loc[trades["profit"].idxmin(), "trade_id"]))
+    expect(table.get_by_role("columnheader", name="Profit")).to_have_attribute("aria-sort", "ascending")
+    for form, read in (("CSV", pd.read_csv), ("Parquet", pd.read_parquet)):
+        with page.expect_download() as download:
+            table.get_by_role("button", name=f"Download {form}").click()
+        assert download.value.suggested_filename == f"trades-{runs['macd']}.{form.lower()}"
+        saved = read(download.value.path())
+        assert list(saved["Profit/Loss"]) == pytest.approx(sorted(trades["profit"]))
+    table.get_by_role("searchbox").fill("still open")
+    expect(table.locator("tbody tr")).to_have_count(int((trades["status"] == "open").sum()))
+    page.wait_for_url(re.compile("text=still"))
+    page.reload(wait_until="domcontentloaded")
+    wait_until_filled(page)
+    expect(table.get_by_role("searchbox")).to_have_value("still open")
+
+
+def test_the_account_can_be_saved_whole(dashboard: Dashboard, newest: Page, runs: dict[str, str]) -> None:
+    equity = asked(dashboard, "SELECT * FROM equity WHERE run_id = ? ORDER BY ts", runs["sma_crossover"])
+    table = newest.locator("section[aria-labelledby=account-title]")
+    with newest.expect_download() as download:
+        table.get_by_role("button", name="Download Parquet").click()
+    assert download.value.suggested_filename == f"portfolio-{runs['sma_crossover']}.parquet"
+    assert list(pd.read_parquet(download.value.path())["equity"]) == list(equity["equity"])
+
+
+def test_a_click_on_a_trade_shows_its_candles_and_what_led_to_it(
+    dashboard: Dashboard, visit: Visit, runs: dict[str, str]
+) -> None:
+    page = visit(dashboard.url)
+    expect(page.get_by_text("Choose a trade of the table")).to_be_visible()
+    page.locator(".rows.picks").get_by_role("button", name="2", exact=True).click()
+    page.wait_for_url(re.compile("trade=2"))
+    fills = asked(dashboard, "SELECT * FROM fills WHERE run_id = ? AND trade_id = 2 ORDER BY ts", runs["sma_crossover"])
+    expect(page.locator(".lineage")).to_have_count(len(fills))
+    for order in fills["order_id"]:
+        expect(page.locator(f"[data-order='{order}']")).to_contain_text("Revision")
+    until(lambda: chart(page, "trade"))
+    assert layer(page, "trade", "buy")["price"] == list(fills[fills["side"] == "buy"]["price"])
+    page.reload(wait_until="domcontentloaded")
+    wait_until_filled(page)
+    expect(page.locator(".lineage").first).to_be_visible()
+    page.goto(f"{dashboard.url}?trade=nonsense", wait_until="domcontentloaded")
+    expect(page.get_by_text("This run has no trade nonsense.")).to_be_visible()
+
+
+def test_the_account_is_told_by_months_by_returns_and_over_time(
+    dashboard: Dashboard, newest: Page, runs: dict[str, str]
+) -> None:
+    equity = asked(dashboard, "SELECT * FROM equity WHERE run_id = ? ORDER BY ts", runs["sma_crossover"])
+    years = newest.locator(".calendar tbody tr")
+    assert years.count() == equity["ts"].dt.year.nunique()
+    heads = newest.locator(".calendar thead th").all_inner_texts()
+    assert heads[1:13] == ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+    totals = [1 + float(text) / 100 for text in newest.locator(".calendar td:last-child").all_inner_texts()]
+    assert pd.Series(totals).prod() == pytest.approx(equity["equity"].iloc[-1] / 100_000, rel=0.01)
+    assert len(layer(newest, "rolling", "sharpe")["sharpe"]) > 1_000
+    exposed = layer(newest, "exposure", "exposure")["exposure"]
+    assert sum(exposed) / len(exposed) == pytest.approx((equity["position"] > 0).mean(), abs=0.02)
+    assert sum(layer(newest, "distribution", "distribution")["returns"]) > 500
+
+
+def test_runs_are_set_beside_each_other_and_taken_out_again(
+    dashboard: Dashboard, visit: Visit, runs: dict[str, str]
+) -> None:
+    page = visit(dashboard.url)
+    box = page.get_by_role("combobox", name="Compare with another backtest")
+    box.click()
+    box.press_sequentially("macd")
+    box.press("Enter")
+    page.wait_for_url(re.compile(f"compare={runs['macd']}"))
+    until(lambda: chart(page, "compare"))
+    growth = layer(page, "compare", "r1")["r1"]
+    equity = asked(dashboard, "SELECT * FROM equity WHERE run_id = ? ORDER BY ts", runs["macd"])
+    assert growth[-1] == pytest.approx(equity["equity"].iloc[-1] / 100_000 - 1)
+    expect(page.locator(".compared [data-row=sharpe_ratio] .best")).to_have_count(1)
+    expect(page.locator(".compared [data-row='parameters.fast']")).to_be_visible()
+    page.get_by_role("group", name="Runs compared: a click takes one out").get_by_role("button").click()
+    page.wait_for_url(lambda url: "compare" not in url)
+    expect(page.locator(".compared")).to_have_count(0)
 
 
 def test_another_run_picked_by_keyboard_changes_everything(

@@ -17,6 +17,7 @@ from data.views import connect
 from data.writer import Lake
 from flows.backtest import Backtest, backtest
 from flows.parameters import BacktestParameters
+from flows.report import dashboard_address
 
 RESULTS = ("signals", "orders", "fills", "equity", "trades", "metrics")
 
@@ -124,7 +125,7 @@ def test_the_run_shows_in_prefect_with_named_tasks_tags_report_and_tables(lake: 
     stages = ["initialize", "fetch_data", "generate_signals", "execute_backtest", "evaluate_metrics"]
     assert [task.name.rpartition("-")[0] for task in sorted(tasks, key=lambda task: task.start_time)] == stages
     assert set(artifacts) == {"report", "portfolio", "trades"}
-    assert result.run_id in artifacts["report"].data
+    assert f"]({dashboard_address(result.run_id)})" in artifacts["report"].data
     assert len(json.loads(artifacts["trades"].data)) == len(result.simulation.trades)
 
 

@@ -148,15 +148,6 @@ def test_markers_of_merged_candles_are_counted_together(lake: Lake) -> None:
     assert len(marks) < 60
 
 
-def test_the_trade_table_has_the_lessons_headings(lake: Lake) -> None:
-    rows.record(lake)
-    shown = queries.trades(*of(lake))
-    lesson = ["Stock", "Entry Date", "Exit Date", "Shares", "Entry Share Price", "Exit Share Price"]
-    lesson += ["Entry Portfolio Holding", "Exit Portfolio Holding", "Profit/Loss"]
-    assert [name for name in shown.columns if name in lesson] == lesson
-    assert list(shown["Exit Reason"]) == ["signal"]
-
-
 def test_metrics_come_by_name_with_their_interval(lake: Lake) -> None:
     rows.record(lake)
     assert queries.metrics(*of(lake)).loc["sharpe_ratio", ["value", "low", "high"]].tolist() == [1.5, 0.5, 2.5]

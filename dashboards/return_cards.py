@@ -1,0 +1,92 @@
+"""The cards of what the account did: rolling Sharpe ratio, returns by size, months and years, exposure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import panel as pn
+
+from dashboards import return_queries
+from dashboards.chart_cards import drawn_or_fault
+from dashboards.line_charts import Line, LineCharts, bars
+from dashboards.look import PALETTES, Theme, part
+from dashboards.queries import Connection, Rows, Run
+from dashboards.return_queries import Distribution, Rolling
+from dashboards.return_words import calendar, spread_of, too_short
+from dashboards.session import Card, Session
+from data.errors import LakeError
+
+HEIGHT = 220
+
+_QUESTIONS: Mapping[str, Callable[[Connection, Run], Any]] = {
+    "rolling": return_queries.rolling_sharpe,
+    "distribution": return_queries.distribution,
+    "months": return_queries.monthly,
+    "exposure": return_queries.exposure,
+}
+
+
+class ReturnCards:
+    """The cards by slot; the charts of rolling Sharpe and exposure pan and zoom together."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._turn = 0
+        titles = ("The rolling Sharpe ratio", "The distribution of returns", "The months", "The exposure")
+        self.cards = {name: Card(title) for name, title in zip(_QUESTIONS, titles, strict=True)}
+
+    async def fill(self, run: Run) -> None:
+        """Ask, draw in a thread, and show."""
+        self._turn += 1
+        turn = self._turn
+        asked = [self._session.hub.ask(question, run) for question in _QUESTIONS.values()]
+        answers = dict(zip(_QUESTIONS, await asyncio.gather(*asked, return_exceptions=True), strict=True))
+        for answer in answers.values():
+            if isinstance(answer, BaseException) and not isinstance(answer, LakeError):
+                raise answer
+        drawn = await asyncio.to_thread(draw, run, answers, self._session.theme)
+        self._session.apply(lambda: self._show(drawn) if turn == self._turn else None)
+
+    def _show(self, drawn: dict[str, list[Any] | str]) -> None:
+        for name, content in drawn.items():
+            if isinstance(content, str):
+                self.cards[name].fail(content)
+            else:
+                self.cards[name].show(*map(pane, content))
+
+
+def draw(run: Run, answers: Mapping[str, Any], theme: Theme) -> dict[str, list[Any] | str]:
+    """Return what comes into each card, or why nothing does."""
+    charts, colours = LineCharts(run.start_ts, run.end_ts, theme), PALETTES[theme]
+
+    def rolling(found: Rolling) -> list[Any]:
+        if found.rows.empty:
+            return [part("said", text=too_short(run, found))]
+        return charts.lines(
+            "rolling", found.rows, [Line("sharpe", f"Sharpe ratio of {found.window} returns", colours.equity)],
+            height=HEIGHT, form="0.[0]",
+        )  # fmt: skip
+
+    def exposure(rows: Rows) -> list[Any]:
+        line = [Line("exposure", "In the market", colours.lines[3])]
+        return charts.lines("exposure", rows, line, height=HEIGHT, form="0 %", filled=True)
+
+    def distribution(found: Distribution) -> list[Any]:
+        told = part("said", text=spread_of(run, found))
+        return [told] if found.rows.empty else [*bars("distribution", found.rows, theme, HEIGHT), told]
+
+    shown = {
+        "rolling": drawn_or_fault(rolling, answers["rolling"]),
+        "distribution": drawn_or_fault(distribution, answers["distribution"]),
+        "months": drawn_or_fault(lambda rows: [calendar(rows)], answers["months"]),
+        "exposure": drawn_or_fault(exposure, answers["exposure"]),
+    }
+    charts.connect()
+    return shown
+
+
+def pane(content: Any) -> Any:
+    """Return what a card can show of a figure; words stay as they are."""
+    return content if isinstance(content, str) else pn.pane.Bokeh(content, sizing_mode="stretch_width", margin=0)

@@ -1,0 +1,165 @@
+"""What a backtest's account did, as a view of the table `equity`: rolling Sharpe, returns, months, exposure.
+
+The returns are those that `tasks/evaluate` takes the metrics from: of UTC days for candles shorter than a day, of
+candles otherwise, the first from the starting cash, none after the candle that ruins the account. How many make a year
+is read from the run's metrics. Times come back as naive UTC.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import NamedTuple
+
+import pandas as pd
+
+from dashboards.queries import Connection, Rows, Run
+from data.timeframe import parse_timeframe
+
+MOST_CANDLES = 2_000
+"""Of more candles than this several make one point of a line."""
+
+MERGED_POINTS = 1_500
+"""Merged points are no more than this."""
+
+FEWEST_RETURNS = 30
+"""With fewer a ratio says nothing: the metrics hold to the same bound."""
+
+_DAY = timedelta(days=1)
+
+_RETURNS = """
+    WITH valued AS (
+        SELECT ts, equity FROM equity WHERE run_id = $run
+            AND ts <= coalesce((SELECT min(ts) FROM equity WHERE run_id = $run AND equity <= 0), 'infinity')
+    ), ends AS (
+        SELECT max(ts) AS ts, arg_max(equity, ts) AS equity FROM valued GROUP BY {period}
+    ), returns AS (
+        SELECT ts, if(abs(value) <= 1e-12, 0.0, value) AS value
+        FROM (SELECT ts, equity / lag(equity, 1, $cash::DOUBLE) OVER (ORDER BY ts) - 1 AS value FROM ends)
+    )"""
+
+
+class Rolling(NamedTuple):
+    """The annual Sharpe ratio over a window that moves along the run."""
+
+    window: int
+    """Returns in the window: those of half a year, or of a quarter where the run has less than a year.
+
+    0 where the run's metrics do not say how many make a year.
+    """
+    returns: int
+    """Returns of the whole run."""
+    rows: Rows
+    """ts, sharpe; the first at the end of the first whole window, so none where the run is shorter."""
+
+
+class Distribution(NamedTuple):
+    """How often returns of which size occurred."""
+
+    rows: Rows
+    """low, high, returns: as many returns lie from `low` to below `high`; no step spans 0."""
+    returns: int
+    still: int
+    """Returns of exactly 0, as of a day without a position; they are not in `rows`."""
+
+
+def period(run: Run) -> str:
+    """Return what one return covers: day or candle."""
+    return "day" if parse_timeframe(run.timeframe) < _DAY else "candle"
+
+
+def rolling_sharpe(lake: Connection, run: Run) -> Rolling:
+    """Return the rolling Sharpe ratio; of many points the last of each stretch."""
+    known = lake.execute(
+        "SELECT value FROM metrics WHERE run_id = ? AND metric = 'periods_per_year'", [run.run_id]
+    ).fetchall()
+    if not known or known[0][0] is None:
+        return Rolling(0, 0, pd.DataFrame(columns=["ts", "sharpe"]))
+    year = float(known[0][0])
+    count = int(lake.execute(f"{_returns(run)} SELECT count(*) FROM returns", _values(run)).fetchall()[0][0])  # noqa: S608
+    window = max(FEWEST_RETURNS, round(year / 2 if count >= year else year / 4))
+    rows = _frame(
+        lake,
+        f"""{_returns(run)}, seen AS (
+            SELECT ts, count(*) OVER span AS returns, avg(value) OVER span AS mean,
+                stddev_samp(value) OVER span AS spread
+            FROM returns WINDOW span AS (ORDER BY ts ROWS BETWEEN {window - 1} PRECEDING AND CURRENT ROW)
+        )
+        SELECT max(ts) AT TIME ZONE 'UTC' AS ts,
+            arg_max(if(spread > 1e-12, mean / spread * sqrt($year), 'nan'), ts) AS sharpe
+        FROM seen WHERE returns = {window} GROUP BY {_stretch(run)} ORDER BY 1""",  # noqa: S608
+        {**_values(run), "year": year},
+    )
+    return Rolling(window, count, rows)
+
+
+def distribution(lake: Connection, run: Run) -> Distribution:
+    """Return the returns counted by size, in steps after Freedman and Diaconis, 10 to 60 of them."""
+    still, count = lake.execute(
+        f"{_returns(run)} SELECT count(*) FILTER (value = 0), count(*) FROM returns",  # noqa: S608
+        _values(run),
+    ).fetchall()[0]
+    rows = _frame(
+        lake,
+        f"""{_returns(run)}, moved AS (SELECT value FROM returns WHERE value <> 0), sized AS (
+            SELECT max(value) - min(value) AS span, max(abs(value)) AS largest,
+                2 * (quantile_cont(value, 0.75) - quantile_cont(value, 0.25)) / cbrt(count(*)) AS good
+            FROM moved
+        ), width AS (
+            SELECT if(span > 0, greatest(span / 60, least(span / 10, good)), largest) AS width FROM sized
+        )
+        SELECT floor(value / width) * width AS low, (floor(value / width) + 1) * width AS high, count(*) AS returns
+        FROM moved, width GROUP BY floor(value / width), width ORDER BY 1""",  # noqa: S608
+        _values(run),
+    )
+    return Distribution(rows, int(count), int(still))
+
+
+def monthly(lake: Connection, run: Run) -> Rows:
+    """Return the growth of each month and each year: year, month (null: the year), value."""
+    rows = _frame(
+        lake,
+        f"""{_returns(run)}, dated AS (
+            SELECT year(ts)::INTEGER AS year, month(ts)::INTEGER AS month, value FROM returns
+        )
+        SELECT year, month, product(1 + value) - 1 AS value
+        FROM dated GROUP BY GROUPING SETS ((year, month), (year)) ORDER BY year, month NULLS LAST""",  # noqa: S608
+        _values(run),
+    )
+    return rows.astype({"month": "Int64"})
+
+
+def exposure(lake: Connection, run: Run) -> Rows:
+    """Return ts and the share of the equity that was in the market: below 0 when short, means where points are merged.
+
+    A candle at whose close the account had nothing left has none.
+    """
+    return _frame(
+        lake,
+        f"""SELECT min(ts) AT TIME ZONE 'UTC' AS ts,
+            coalesce(avg(if(equity > 0, position * price / equity, NULL)), 'nan') AS exposure
+        FROM equity WHERE run_id = $run GROUP BY {_stretch(run)} ORDER BY 1""",  # noqa: S608
+        {"run": run.run_id},
+    )
+
+
+def _returns(run: Run) -> str:
+    return _RETURNS.format(period="date_trunc('day', ts)" if period(run) == "day" else "ts")
+
+
+def _stretch(run: Run) -> str:
+    """Return the stretch of time that makes the point of a line in which an instant `ts` lies, as SQL."""
+    if run.candles <= MOST_CANDLES:
+        return "ts"
+    candle = int(parse_timeframe(run.timeframe).total_seconds())
+    wanted = ((run.end_ts - run.start_ts).total_seconds() + candle) / MERGED_POINTS
+    return f"time_bucket(to_seconds({candle * max(1, math.ceil(wanted / candle))}), ts)"
+
+
+def _values(run: Run) -> dict[str, object]:
+    return {"run": run.run_id, "cash": run.cash}
+
+
+def _frame(lake: Connection, sql: str, values: dict[str, object]) -> Rows:
+    rows: pd.DataFrame = lake.sql(sql, params=values).to_arrow_table().to_pandas()
+    return rows
