@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Mapping
 
 from dashboards import queries
-from dashboards.chart_cards import ChartCards
 from dashboards.look import asset, part
 from dashboards.metric_words import Metrics
 from dashboards.queries import Run
+from dashboards.run_charts import RunCharts
 from dashboards.run_page import RunPage
 from dashboards.session import Card, Session
 from dashboards.trade_table import trade_table
@@ -24,7 +24,7 @@ class BacktestPage(RunPage):
     noun = "backtest"
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session, ChartCards(session, queries.markers))
+        super().__init__(session, RunCharts(session, queries.markers))
         self._portfolio, self._trades = Card("The portfolio"), Card("The table of trades")
 
     @property

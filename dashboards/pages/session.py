@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from dashboards import queries, session_words
-from dashboards.chart_cards import ChartCards
 from dashboards.look import asset
 from dashboards.queries import Account, Run
+from dashboards.run_charts import RunCharts
 from dashboards.run_page import GrowingPage
 from dashboards.session import Card, Session
 from data.errors import LakeError
@@ -32,7 +32,7 @@ class SessionPage(GrowingPage):
     noun = "session"
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session, ChartCards(session, queries.fill_markers))
+        super().__init__(session, RunCharts(session, queries.fill_markers))
         self._lists = {question.__name__: Card(f"The list of {question.__name__}") for question in _LISTS}
         self._parity = Card("The parity")
 
