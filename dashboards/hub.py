@@ -86,11 +86,10 @@ class Hub:
 
     def kept(self, question: Question[..., T], *details: Any) -> T | None:
         """Return the answer to a question where it is there already, without asking."""
-        edition = self._edition
-        if edition is None or not edition.done() or edition.cancelled() or edition.exception():
-            return None
-        key = (question, details)
-        answer = edition.result().answers.get(key) or self._lasting.get(key)
+        edition, key = self._edition, (question, details)
+        answer = self._lasting.get(key)
+        if edition is not None and edition.done() and not edition.cancelled() and not edition.exception():
+            answer = edition.result().answers.get(key, answer)
         done = answer is not None and answer.done() and not answer.cancelled() and not answer.exception()
         return answer.result() if answer is not None and done else None
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dashboards import queries
 from dashboards.chart_cards import Answers, Drawn, LinkedCharts, View, drawn_or_fault, together, without_fault
-from dashboards.hub import background
+from dashboards.latest import Latest
 from dashboards.look import PALETTES, Theme, part
 from dashboards.preview import sketch
 from dashboards.queries import Connection, Rows, Run
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from dashboards.charts import Charts
 
 Markers = Callable[[Connection, Run, Window], Rows]
-
-_SETTLED = 0.04
-"""Seconds in which the steps of one zoom come together."""
 
 _OUTLINED = {"candles": queries.candles, "indicators": queries.indicators, "equity": queries.equity}
 """What is told from the run's outline where a large part of a long run is in view."""
@@ -48,7 +45,7 @@ class RunCharts(LinkedCharts):
         self._run: Run | None = None
         self._window: Window | None = None
         self._watched: Any = None
-        self._zooming = False
+        self._zooming = Latest(self._zoom)
 
     def preview(self, run: Run) -> dict[str, str]:
         """Return sketches of what somebody was shown before."""
@@ -100,24 +97,18 @@ class RunCharts(LinkedCharts):
         self._look()
 
     def _look(self) -> None:
-        if not self._zooming and self._wanted() is not None:
-            background(self._zoom())
+        if self._wanted() is not None:
+            self._zooming.wish()
 
     async def _zoom(self) -> None:
-        """Let the figures show what is wanted of the run, until nothing else is."""
-        self._zooming = True
-        try:
-            while True:
-                await asyncio.sleep(_SETTLED)
-                run, charts, window = self._run, self.charts, self._wanted()
-                if run is None or charts is None or window is None:
-                    return
-                answers = await together(self._questions_of(run, window))
-                fed = await asyncio.to_thread(_finer, charts, answers)
-                self._window = window
-                self.session.apply(lambda: self._refine(charts, answers, fed))  # noqa: B023 - it is called before long
-        finally:
-            self._zooming = False
+        """Let the figures show what is wanted of the run for what is in view by now."""
+        run, charts, window = self._run, self.charts, self._wanted()
+        if run is None or charts is None or window is None:
+            return
+        answers = await together(self._questions_of(run, window))
+        fed = await asyncio.to_thread(_finer, charts, answers)
+        self._window = window
+        self.session.apply(lambda: self._refine(charts, answers, fed))
 
     def _refine(self, charts: Charts, answers: Answers, fed: Any) -> None:
         from dashboards.charts import show

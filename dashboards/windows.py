@@ -15,7 +15,10 @@ MERGED_CANDLES = 1_500
 
 _STEPS = (60, 120, 300, 600, 900, 1800, *(3600 * hours for hours in (1, 2, 4, 8, 12, 24, 48, 72, 168)))
 
-_SNAP = 128
+_IN_WINDOW = 1_200
+"""A window has about so many candles and no more than its snapping adds: two of three are in view."""
+
+_SNAP = 64
 """Windows begin and end at multiples of so many candles: who looks about there asks the same."""
 
 _ORIGIN = pd.Timestamp("1900-01-01")
@@ -50,15 +53,15 @@ def bucket(seconds: float, candle: int, most: int) -> int:
     It is a multiple of the run's own candle.
     """
     wanted = seconds / most
-    fitting = [step for step in _STEPS if step >= wanted and step % candle == 0]
+    fitting = [step for step in _STEPS if wanted <= step < 3 * wanted and step % candle == 0]
     return fitting[0] if fitting else candle * max(1, math.ceil(wanted / candle))
 
 
 def around(start: pd.Timestamp, end: pd.Timestamp, candle: int, whole: Window) -> Window:
-    """Return the window to draw for a view: it reaches half as far again on either side, so that the view can move."""
-    margin = (end - start) / 2
+    """Return the window to draw for a view: a quarter more on either side, so that the view can move."""
+    margin = (end - start) / 4
     first, last = max(start - margin, whole.start), min(end + margin, whole.end)
-    size = bucket((last - first).total_seconds(), candle, MERGED_CANDLES)
+    size = bucket((last - first).total_seconds(), candle, _IN_WINDOW)
     if not whole.bucket or size >= whole.bucket:
         return whole
     unit = pd.Timedelta(seconds=_SNAP * size)
