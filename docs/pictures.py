@@ -71,7 +71,7 @@ def write_lake(folder: Path) -> str:
     )
     with ExitStack() as stack:
         replayed = replay(lake, candles, parameters, MARKET, FIRST, stack)
-        for position in range(FIRST, FIRST + _CANDLES):
+        for position in range(FIRST, len(candles)):
             replayed.step(position)
         (run,) = replayed.session.runs.values()
     check_parity(lake, run.run_id)
