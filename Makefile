@@ -33,12 +33,12 @@ check: .venv/development  ## Check style (ruff) and types (mypy)
 format: .venv/development  ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: .venv/development  ## Measure the speed against peers, of the practice exchange, and from a candle's close to its order
+bench: .venv/chromium  ## Measure the speed against peers, of the practice exchange, from a close to its order, of the dashboard
 	@$(BIN)/python -m benchmarks.backtest && $(BIN)/python -m benchmarks.practice_exchange && \
-	$(BIN)/python -m benchmarks.live
+	$(BIN)/python -m benchmarks.live && $(BIN)/python -m benchmarks.dashboard
 
-pictures: .venv/chromium  ## Take the pictures of the dashboard that the README shows
-	@$(BIN)/python docs/pictures.py
+pictures: .venv/chromium  ## Take the pictures of every page of the dashboard, and those of the README
+	@$(BIN)/python -m docs.pictures
 
 docs: .venv/development  ## Write the pages that are made from the code: docs/lake.md, docs/metrics.md, docs/faults.md
 	@$(BIN)/python -m data.handbook && $(BIN)/python -m tasks.evaluate.handbook

@@ -6,17 +6,15 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import panel as pn
 
-from dashboards import queries
 from dashboards.hub import background
-from dashboards.look import PALETTES, Theme, part
-from dashboards.preview import sketch
-from dashboards.queries import Run
+from dashboards.look import Theme
+from dashboards.queries import Connection, Run
 from dashboards.renewal import renew
 from dashboards.session import Card, Session
 from data.errors import LakeError
@@ -32,7 +30,7 @@ _logger = logging.getLogger("jarvis.dashboard")
 Answers = dict[str, Any]
 """What each question was answered, or the LakeError that it met."""
 
-Question = Callable[[queries.Connection, Run], Any]
+Question = Callable[[Connection, Run], Any]
 View = tuple[float, float]
 Drawn = dict[str, list[Any] | str]
 """Figures by card, with words above them where something is left out, or the reason why there are none."""
@@ -45,9 +43,9 @@ class LinkedCharts(ABC):
         """`questions` are asked of the lake by name, `titles` are those of the cards."""
         self.session = session
         self.cards = {name: Card(title) for name, title in titles.items()}
+        self.charts: Charts | None = None
         self._questions = questions
         self._turn = 0
-        self._time: Any = None
         self._shown = ""
         self._drawn: Drawn = {}
         self._behind: Run | None = None
@@ -59,8 +57,11 @@ class LinkedCharts(ABC):
 
     @staticmethod
     @abstractmethod
-    def draw(run: Run, answers: Answers, theme: Theme, view: View | None) -> tuple[Any, Drawn]:
-        """Draw, in a thread, and return the axis of time with what comes into each card."""
+    def draw(run: Run, answers: Answers, theme: Theme, view: View | None) -> tuple[Charts, Drawn]:
+        """Draw, in a thread, and return the charts with what comes into each card."""
+
+    def notice(self, run: Run, answers: Answers) -> None:  # noqa: B027 - not all have to do more
+        """Take notice of what is shown from now on; the document's lock is held."""
 
     async def fill(self, run: Run) -> None:
         """Ask, draw and show; the same run drawn again keeps the part of time that is in view."""
@@ -88,27 +89,30 @@ class LinkedCharts(ABC):
         finally:
             self._following = False
 
-    async def _fill(self, turn: int, run: Run, show: Callable[[Run, Any, Drawn], None]) -> None:
-        answers = await self._ask(run)
-        view = (self._time.start, self._time.end) if self._time is not None and run.run_id == self._shown else None
+    async def _fill(self, turn: int, run: Run, show: Callable[[Run, Charts, Drawn], None]) -> None:
+        axis = self.charts.time if self.charts is not None and run.run_id == self._shown else None
+        view = None if axis is None else (axis.start, axis.end)
+        answers = await self.ask(run, view)
         draw = asyncio.get_running_loop().run_in_executor(_THREAD, self.draw, run, answers, self.session.theme, view)
-        axis, drawn = await draw
-        self.session.apply(lambda: show(run, axis, drawn) if turn == self._turn else None)
+        charts, drawn = await draw
 
-    async def _ask(self, run: Run) -> Answers:
-        asked = [self.session.hub.ask(question, run) for question in self._questions.values()]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException) and not isinstance(answer, LakeError):
-                raise answer
-        return dict(zip(self._questions, answers, strict=True))
+        def change() -> None:
+            if turn == self._turn:
+                show(run, charts, drawn)
+                self.notice(run, answers)
 
-    def _renew(self, run: Run, axis: Any, drawn: Drawn) -> None:
-        if not renew(self._time, self._drawn, axis, drawn):
-            self._show(run, axis, drawn)
+        self.session.apply(change)
 
-    def _show(self, run: Run, axis: Any, drawn: Drawn) -> None:
-        self._time, self._shown, self._drawn = axis, run.run_id, drawn
+    async def ask(self, run: Run, view: View | None) -> Answers:  # noqa: ARG002 - what is in view matters to some
+        """Ask all the questions for a view (None: all of the run)."""
+        return await together({name: self.session.hub.ask(question, run) for name, question in self._questions.items()})
+
+    def _renew(self, run: Run, charts: Charts, drawn: Drawn) -> None:
+        if self.charts is None or not renew(self.charts.time, self._drawn, charts.time, drawn):
+            self._show(run, charts, drawn)
+
+    def _show(self, run: Run, charts: Charts, drawn: Drawn) -> None:
+        self.charts, self._shown, self._drawn = charts, run.run_id, drawn
         for name, figures in drawn.items():
             if isinstance(figures, str):
                 self.cards[name].fail(figures)
@@ -116,47 +120,13 @@ class LinkedCharts(ABC):
                 self.cards[name].show(*map(_pane, figures))
 
 
-class ChartCards(LinkedCharts):
-    """Price, equity and drawdown."""
-
-    def __init__(self, session: Session, markers: Question, levels: Question | None = None) -> None:
-        """`markers` is the question for what stands at the price: trades, or fills; `levels` for lines across it."""
-        questions: dict[str, Question] = {
-            "candles": queries.candles,
-            "indicators": queries.indicators,
-            "markers": markers,
-            "equity": queries.equity,
-            "first_open": queries.first_open,
-            **({"levels": levels} if levels is not None else {}),
-        }
-        titles = {"price": "The price", "equity": "The equity", "drawdown": "The drawdown"}
-        super().__init__(session, questions, titles)
-
-    def preview(self, run: Run) -> dict[str, str]:
-        """Return sketches of what somebody was shown before."""
-        kept, colours = self.session.hub.kept, PALETTES[self.session.theme]
-        shown = {}
-        if (candles := kept(queries.candles, run)) is not None:
-            shown["price"] = sketch([(candles["close"], colours.hold)])
-        if (equity := kept(queries.equity, run)) is not None:
-            held = equity["price"] / equity["price"].iloc[0] * run.cash
-            shown["equity"] = sketch([(held, colours.hold), (equity["equity"], colours.equity)])
-            shown["drawdown"] = sketch([(equity["drawdown"], colours.down)])
-        return shown
-
-    @staticmethod
-    def draw(run: Run, answers: Answers, theme: Theme, view: View | None) -> tuple[Any, Drawn]:
-        """Draw all three."""
-        from dashboards.charts import Charts  # seconds to import, the first time
-
-        charts = Charts(run.drawn_from, run.end_ts, theme, view)
-        drawn: Drawn = {
-            "price": _price(charts, answers),
-            "equity": drawn_or_fault(charts.equity, answers["equity"], run.cash, _without_fault(answers["first_open"])),
-            "drawdown": drawn_or_fault(charts.drawdown, answers["equity"]),
-        }
-        charts.connect()
-        return charts.time, drawn
+async def together(asked: Mapping[str, Awaitable[Any]]) -> Answers:
+    """Wait for all answers; a LakeError is an answer too."""
+    answers = await asyncio.gather(*asked.values(), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, LakeError):
+            raise answer
+    return dict(zip(asked, answers, strict=True))
 
 
 async def in_turn(draw: Callable[..., T], *details: Any) -> T:
@@ -168,16 +138,8 @@ def _pane(content: Any) -> Any:
     return content if isinstance(content, str) else pn.pane.Bokeh(content, sizing_mode="stretch_width", margin=0)
 
 
-def _price(charts: Charts, answers: Answers) -> list[Any] | str:
-    """Draw the price; what cannot be had of indicators and markers is left out, and said above it."""
-    extras = (answers["indicators"], answers["markers"], answers.get("levels"))
-    faults = {str(extra) for extra in extras if isinstance(extra, LakeError)}
-    drawn = drawn_or_fault(charts.price, answers["candles"], *map(_without_fault, extras))
-    said = [part("fault", title="Something is left out of this chart", text=fault) for fault in sorted(faults)]
-    return drawn if isinstance(drawn, str) else [*said, *drawn]
-
-
-def _without_fault(answer: Any) -> Any:
+def without_fault(answer: Any) -> Any:
+    """Return an answer; None for a LakeError."""
     return None if isinstance(answer, LakeError) else answer
 
 

@@ -20,14 +20,22 @@ from bokeh.core.properties import value as literal
 from bokeh.models import CrosshairTool, CustomJS, HoverTool, NumeralTickFormatter, Range1d
 from bokeh.models.annotations import Legend, LegendItem, Span
 
+from dashboards.chart_columns import (
+    MARKER_COLUMNS,
+    Columns,
+    candle_columns,
+    equity_columns,
+    marker_columns,
+    water_columns,
+)
 from dashboards.figures import Figure, dress, time_axis
+from dashboards.indicator_scales import split_indicators
 from dashboards.look import PALETTES, Theme, asset
 from dashboards.order_queries import Level
 from dashboards.price_lines import FIELD, draw_levels
 
 PRICE_HEIGHT, OSCILLATOR_HEIGHT, EQUITY_HEIGHT, DRAWDOWN_HEIGHT = 430, 150, 300, 170
 
-_MARKER_COLUMNS = ["ts", "action", "events", "price", "amount", "profit", "text"]
 _MARKS = {"buy": "triangle", "sell": "inverted_triangle"}
 
 _RENDERER = hv.renderer("bokeh").instance()
@@ -36,6 +44,14 @@ _RENDERER.notebook_context = True
 leaving, and it keeps the plot for good."""
 
 Frame = pd.DataFrame
+Fed = list[tuple[Any, Columns]]
+"""Sources of figures, and what they are to show."""
+
+
+def show(fed: Fed) -> None:
+    """Let figures show other data; the caller holds the document's lock."""
+    for source, columns in fed:
+        source.data = columns
 
 
 class Charts:
@@ -51,10 +67,14 @@ class Charts:
         margin = max((end - start) * 0.015, pd.Timedelta(minutes=1))
         bounds = (_milliseconds(start - margin), _milliseconds(end + margin))
         shown = view or bounds
-        self.time = time_axis(*shown, bounds)
+        self.time: Any = time_axis(*shown, bounds)
         self._crosshair = Span(dimension="height", line_color=self._colours.muted, line_dash="dotted")
         self._figures: list[Figure] = []
         self._readings: dict[str, tuple[Any, list[tuple[str, str]]]] = {}
+        self._fed: list[tuple[Any, str]] = []
+        self._fitted: list[tuple[Range1d, list[tuple[Any, list[str]]], float | None]] = []
+        self._indicators: dict[str, str] = {}
+        self._held: tuple[float, float | None] = 0.0, None
 
     def price(
         self,
@@ -65,45 +85,42 @@ class Charts:
     ) -> list[Figure]:
         """Draw candles, indicators on their scale, markers and levels; below it a figure for each other scale."""
         indicators = candles[["ts"]] if indicators is None else indicators
-        markers = pd.DataFrame(columns=_MARKER_COLUMNS) if markers is None else markers
+        markers = pd.DataFrame(columns=MARKER_COLUMNS) if markers is None else markers
         beside, below = split_indicators(candles, indicators)
-        colours = dict(
-            zip([*beside, *(name for group in below for name in group)], itertools.cycle(self._colours.lines))
-        )
-        shown = candles.merge(indicators, on="ts", how="left").reset_index(drop=True)
-        safe = {name: f"i{n}" for n, name in enumerate(indicators.columns[1:])}
-        shown = shown.rename(columns=safe)
+        drawn = [*beside, *itertools.chain(*below)]
+        colours = dict(zip(drawn, itertools.cycle(self._colours.lines)))
+        self._indicators = safe = {name: f"i{n}" for n, name in enumerate(indicators.columns[1:])}
+        shown = candles.merge(indicators, on="ts", how="left").rename(columns=safe)
         layers = [self._candles(shown)]
         layers += [_line(shown, safe[name], name, colours[name], PRICE_HEIGHT) for name in beside]
         layers += [self._markers(markers, action) for action in _MARKS]
         figure = self._render(layers, [*beside, "Buy", "Sell"], PRICE_HEIGHT, "price", "0,0.[00000]")
         figures = [figure]
-        body = figure.renderers[0]
-        rose = shown["close"] >= shown["open"]
-        body.data_source.data["color"] = [self._colours.up if up else self._colours.down for up in rose]
-        body.glyph.line_color = "color"
-        if len(candles) > 1:
-            figure.renderers[1].glyph.line_color = "color"
-        for name in safe.values():
-            body.data_source.data[name] = shown[name].to_numpy()
-        named = [(name, safe[name]) for name in (*beside, *itertools.chain(*below))]
+        columns = self._price_columns(candles, indicators, markers)
+        source = self._feed_candles(figure, columns["price"])
+        for layer in figure.renderers[-len(beside) - len(_MARKS) :]:
+            self._feed(layer, layer.name if layer.name in _MARKS else "price", columns)
         prices = [(word.capitalize(), word) for word in ("open", "high", "low", "close")]
-        self._readings["price"] = (body.data_source, prices + named)
+        self._readings["price"] = (source, prices + [(name, safe[name]) for name in drawn])
         self._hover_markers(figure)
-        fitted = [(body.data_source, ["low", "high"])]
+        fitted = [(source, ["low", "high"])]
         if levels is not None:
             fitted.append((draw_levels(figure, levels, candles, self._colours), [FIELD]))
         self._fit(figure, fitted)
         for n, group in enumerate(below):
             lines = [_line(shown, safe[name], name, colours[name], OSCILLATOR_HEIGHT) for name in group]
             oscillator = self._render(lines, group, OSCILLATOR_HEIGHT, f"oscillator-{n}", "0,0.[00]")
+            for layer in oscillator.renderers:
+                self._feed(layer, "price", columns)
             self._fit(oscillator, [(r.data_source, [r.glyph.y]) for r in oscillator.renderers])
             figures.append(oscillator)
         return figures
 
     def equity(self, equity: Frame, cash: float, first_open: float | None) -> list[Figure]:
         """Draw the equity and, where the first open is known, the same cash held in the market from there on."""
-        shown = equity.assign(hold=cash * equity["price"] / first_open) if first_open else equity
+        self._held = cash, first_open
+        columns = {"equity": equity_columns(equity, cash, first_open)}
+        shown = pd.DataFrame(columns["equity"])
         layers = [_line(shown, "equity", "Strategy", self._colours.equity, EQUITY_HEIGHT, width=2)]
         values = [("Strategy", "equity")]
         if first_open:
@@ -113,7 +130,9 @@ class Charts:
         figure = self._render(layers, names, EQUITY_HEIGHT, "equity", "0,0")
         line = figure.renderers[-1]
         if first_open:
-            line.data_source.data["hold"] = shown["hold"].to_numpy()
+            line.data_source.data["hold"] = columns["equity"]["hold"]
+        for layer in figure.renderers:
+            self._feed(layer, "equity", columns)
         self._readings["equity"] = (line.data_source, values)
         self._fit(figure, [(r.data_source, [r.glyph.y]) for r in figure.renderers])
         return [figure]
@@ -124,12 +143,60 @@ class Charts:
         water = equity.hvplot.area("ts", "drawdown", color=self._colours.down, alpha=0.25, line_width=0, **size)
         line = _line(equity, "drawdown", "Drawdown", self._colours.down, DRAWDOWN_HEIGHT)
         figure = self._render([water, line], [], DRAWDOWN_HEIGHT, "drawdown", "0.[0] %")
+        columns = {"equity": equity_columns(equity, *self._held), "water": water_columns(equity)}
+        for layer, topic in zip(figure.renderers, ("water", "equity"), strict=True):
+            self._feed(layer, topic, columns)
         self._readings["drawdown"] = (figure.renderers[-1].data_source, [("Drawdown %", "drawdown")])
         self._fit(figure, [(figure.renderers[-1].data_source, ["drawdown"])], ceiling=0.0)
         return [figure]
 
+    def finer(
+        self, candles: Frame | None, indicators: Frame | None, markers: Frame | None, equity: Frame | None
+    ) -> Fed:
+        """Return what the figures that were drawn show of other candles of the same run; None leaves what they show.
+
+        It takes no lock; `show` does the rest.
+        """
+        columns: dict[str, Columns] = {}
+        if candles is not None:
+            indicators = candles[["ts"]] if indicators is None else indicators
+            markers = pd.DataFrame(columns=MARKER_COLUMNS) if markers is None else markers
+            columns |= self._price_columns(candles, indicators, markers)
+        if equity is not None:
+            columns |= {"equity": equity_columns(equity, *self._held), "water": water_columns(equity)}
+        return [
+            (source, {name: columns[topic][name] for name in source.data})
+            for source, topic in self._fed
+            if topic in columns
+        ]
+
+    def _price_columns(self, candles: Frame, indicators: Frame, markers: Frame) -> dict[str, Columns]:
+        marks = {action: marker_columns(markers, action) for action in _MARKS}
+        return {"price": candle_columns(candles, indicators, self._indicators, self._colours), **marks}
+
+    def _feed_candles(self, figure: Figure, columns: Columns) -> Any:
+        """Let the candles show these columns; return the source that has them all."""
+        first = figure.renderers[0]
+        names = ["ts", "open", "high", "low", "close", "color", *self._indicators.values()]
+        first.data_source.data = {name: columns[name] for name in names}
+        first.glyph.line_color = "color"
+        self._fed.append((first.data_source, "price"))
+        if len(columns["ts"]) > 1:
+            bodies = figure.renderers[1]
+            bodies.data_source.data = {name: columns[name] for name in ("left", "right", "bottom", "top", "color")}
+            bodies.glyph.update(line_color="color", fill_color="color")
+            self._fed.append((bodies.data_source, "price"))
+        return first.data_source
+
+    def _feed(self, layer: Any, topic: str, columns: dict[str, Columns]) -> None:
+        source = layer.data_source
+        source.data = {name: columns[topic][name] for name in source.data}
+        self._fed.append((source, topic))
+
     def connect(self) -> None:
         """Let all the charts that were drawn tell the values under the pointer, in the page's `read-NAME` places."""
+        for axis, fitted, ceiling in self._fitted:
+            axis.start, axis.end = self._scale(fitted, ceiling)
         sources = {name: source for name, (source, _) in self._readings.items()}
         values = {name: fields for name, (_, fields) in self._readings.items()}
         args = {"places": list(sources), "sources": list(sources.values()), "values": list(values.values())}
@@ -202,13 +269,10 @@ class Charts:
         )
 
     def _fit(self, figure: Figure, sources: list[tuple[Any, list[str]]], ceiling: float | None = None) -> None:
-        """Let the value axis follow what is in view, in the browser; and fit it once here."""
-        values = [np.asarray(source.data[field], dtype=float) for source, fields in sources for field in fields]
-        joined = np.concatenate(values)
-        joined = joined[np.isfinite(joined)]
-        low, high = (joined.min(), joined.max()) if joined.size else (0.0, 1.0)
-        margin = (high - low) * 0.06 or abs(high) * 0.05 or 1.0
-        figure.y_range = Range1d(start=low - margin, end=high + margin if ceiling is None else ceiling)
+        """Let the value axis follow what is in view, in the browser; `connect` fits it once here."""
+        start, end = self._scale(sources, ceiling)
+        figure.y_range = Range1d(start=start, end=end)
+        self._fitted.append((figure.y_range, sources, ceiling))
         follow = CustomJS(
             args={
                 "time": self.time,
@@ -221,6 +285,23 @@ class Charts:
         )
         self.time.js_on_change("start", follow)
         self.time.js_on_change("end", follow)
+        for source, _ in sources:
+            source.js_on_change("data", follow)
+
+    def _scale(self, sources: list[tuple[Any, list[str]]], ceiling: float | None) -> tuple[float, float]:
+        """Return the ends of a value axis for what is in view, as fit.js finds them."""
+        view = np.array([self.time.start, self.time.end]) * 1000
+        low, high = np.inf, -np.inf
+        for source, fields in sources:
+            times = np.asarray(source.data["ts"], dtype="datetime64[us]").astype(float)
+            seen = (times >= view[0]) & (times <= view[1])
+            for field in fields:
+                values = np.asarray(source.data[field], dtype=float)[seen]
+                values = values[np.isfinite(values)]
+                low, high = min(low, values.min(initial=np.inf)), max(high, values.max(initial=-np.inf))
+        low, high = (float(low), float(high)) if low <= high else (0.0, 1.0)
+        margin = (high - low) * 0.06 or abs(high) * 0.05 or 1.0
+        return low - margin, high + margin if ceiling is None else ceiling
 
 
 def rehearse() -> None:
@@ -234,44 +315,6 @@ def rehearse() -> None:
     charts.price(candles, candles[["ts"]].assign(line=1.0), markers)
     charts.equity(equity, 1.0, 1.0)
     charts.drawdown(equity)
-
-
-def split_indicators(candles: Frame, indicators: Frame) -> tuple[list[str], list[list[str]]]:
-    """Tell which indicators are drawn on the price, and which share a figure of their own below it.
-
-    An indicator is on the price's scale when it stays near the price: never further than half the price's range
-    outside that range, and in the middle no more than a third of the price away from it. Of the others, those whose
-    ranges overlap by half of the smaller one, with neither ten times the other, are drawn together.
-    """
-    both = candles[["ts", "low", "high", "close"]].merge(indicators, on="ts", how="left")
-    low, high = both["low"].min(), both["high"].max()
-    reach = (high - low) / 2
-    beside: list[str] = []
-    below: list[list[str]] = []
-    ranges: list[tuple[float, float]] = []
-    for name in indicators.columns[1:]:
-        values = both[name].astype(float)
-        first, last = float(values.min()), float(values.max())
-        if not np.isfinite([first, last]).all():
-            continue
-        away = ((values - both["close"]).abs() / both["close"].abs()).median()
-        if first >= low - reach and last <= high + reach and away <= 1 / 3:
-            beside.append(name)
-            continue
-        home = next((n for n, other in enumerate(ranges) if _alike((first, last), other)), None)
-        if home is None:
-            below.append([name])
-            ranges.append((first, last))
-        else:
-            below[home].append(name)
-            ranges[home] = (min(first, ranges[home][0]), max(last, ranges[home][1]))
-    return beside, below
-
-
-def _alike(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    sizes = sorted((one[1] - one[0], other[1] - other[0]))
-    shared = min(one[1], other[1]) - max(one[0], other[0])
-    return shared >= sizes[0] / 2 and sizes[1] <= 10 * sizes[0]
 
 
 def _line(frame: Frame, column: str, label: str, colour: str, height: int, *, width: float = 1.4) -> Any:

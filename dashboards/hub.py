@@ -29,6 +29,7 @@ POLL = 0.5
 """Seconds between two looks at the lake."""
 
 _KEPT_ANSWERS = 64
+_LASTING_ANSWERS = 12
 _POOL = ThreadPoolExecutor(4, thread_name_prefix="lake")
 _logger = logging.getLogger("jarvis.dashboard")
 
@@ -66,6 +67,7 @@ class Hub:
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
         self._edition: asyncio.Future[Edition] | None = None
+        self._lasting: dict[Any, asyncio.Future[Any]] = {}
         self._seen: Stamp | None = None
         self._listeners: dict[Document, Callable[[], None]] = {}
         self._poller: asyncio.Task[None] | None = None
@@ -84,29 +86,47 @@ class Hub:
 
     def kept(self, question: Question[..., T], *details: Any) -> T | None:
         """Return the answer to a question where it is there already, without asking."""
-        edition = self._edition
-        if edition is None or not edition.done() or edition.cancelled() or edition.exception():
-            return None
-        answer = edition.result().answers.get((question, details))
+        edition, key = self._edition, (question, details)
+        answer = self._lasting.get(key)
+        if edition is not None and edition.done() and not edition.cancelled() and not edition.exception():
+            answer = edition.result().answers.get(key, answer)
         done = answer is not None and answer.done() and not answer.cancelled() and not answer.exception()
         return answer.result() if answer is not None and done else None
 
     async def ask(self, question: Question[P, T], *details: P.args, **_: P.kwargs) -> T:
         """Answer a question from the newest version of the lake. Raises LakeError."""
-        try:
-            return await self._ask(question, *details)
-        except LakeError:  # its files may have been compacted away meanwhile: look at the lake afresh, once
-            self._edition = None
-            return await self._ask(question, *details)
+        return await self._twice(self._ask, question, *details)
 
     async def glance(self, question: Question[P, T], *details: P.args, **_: P.kwargs) -> T:
         """Answer a question as `ask` does, and keep nothing: for one that hardly anybody asks again."""
-        edition = await self._open()
+        return await self._twice(self._answer, question, *details)
+
+    async def ask_lasting(self, question: Question[P, T], *details: P.args, **_: P.kwargs) -> T:
+        """Answer a question of what was recorded once and for all; the answer outlives the versions of the lake."""
+        key = (question, details)
+        if key in self._lasting:
+            self._lasting[key] = self._lasting.pop(key)  # the last in line to go
+        else:
+            while len(self._lasting) >= _LASTING_ANSWERS:
+                self._lasting.pop(next(iter(self._lasting)))
+            self._lasting[key] = asyncio.ensure_future(self._twice(self._answer, question, *details))
         try:
-            return await _in_thread(edition.answer, question, *details)
+            answer: T = await asyncio.shield(self._lasting[key])
         except LakeError:
+            self._lasting.pop(key, None)
+            raise
+        return answer
+
+    async def _twice(self, ask: Callable[..., Coroutine[Any, Any, T]], question: Question[P, T], *details: Any) -> T:
+        try:
+            return await ask(question, *details)
+        except LakeError:  # its files may have been compacted away meanwhile: look at the lake afresh, once
             self._edition = None
-            return await _in_thread((await self._open()).answer, question, *details)
+            return await ask(question, *details)
+
+    async def _answer(self, question: Question[..., T], *details: Any) -> T:
+        edition = await self._open()
+        return await _in_thread(edition.answer, question, *details)
 
     async def _ask(self, question: Question[..., T], *details: Any) -> T:
         edition = await self._open()

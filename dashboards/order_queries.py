@@ -59,18 +59,6 @@ def levels(lake: Connection, run: Run) -> list[Level]:
     return told
 
 
-def fill_markers(lake: Connection, run: Run) -> Rows:
-    """Return a session's fills at their candles, in the columns of `queries.markers`."""
-    return _frame(
-        lake,
-        f"""SELECT {run.candle_time} AT TIME ZONE 'UTC' AS ts, side AS action, count(*) AS events,
-            sum(price * amount) / sum(amount) AS price, sum(amount) AS amount, NULL::DOUBLE AS profit,
-            if(count(*) = 1, min(side) || ': ' || replace(min(reason), '_', ' '), count(*) || ' fills') AS text
-        FROM fills WHERE run_id = ? GROUP BY 1, 2 ORDER BY 1, 2""",  # noqa: S608
-        [run.run_id],
-    )
-
-
 def open_orders(lake: Connection, run: Run) -> Rows:
     """Return the orders that have not ended, newest first; those that are in doubt are marked."""
     return _frame(

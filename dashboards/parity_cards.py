@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,6 +14,9 @@ from dashboards.preview import sketch
 from dashboards.queries import Run
 from dashboards.session import Session
 from data.timeframe import parse_timeframe
+
+if TYPE_CHECKING:
+    from dashboards.charts import Charts
 
 
 class ParityCards(LinkedCharts):
@@ -33,7 +36,7 @@ class ParityCards(LinkedCharts):
         return {"curves": sketch(lines), "distance": sketch([(curves["apart"], colours.equity)])}
 
     @staticmethod
-    def draw(run: Run, answers: Answers, theme: Theme, view: View | None) -> tuple[Any, Drawn]:
+    def draw(run: Run, answers: Answers, theme: Theme, view: View | None) -> tuple[Charts, Drawn]:
         """Draw all three, on the time of the candles that were decided."""
         from dashboards.parity_charts import ParityCharts  # seconds to import, the first time
 
@@ -46,7 +49,7 @@ class ParityCards(LinkedCharts):
             "distance": drawn_or_fault(charts.distance, answers["curves"]),
         }
         charts.connect()
-        return charts.time, drawn
+        return charts, drawn
 
 
 def _legend(theme: Theme) -> str:

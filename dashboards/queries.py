@@ -6,26 +6,29 @@ which is what the charts draw.
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from dashboards import windows
+from dashboards.windows import MERGED_CANDLES, MOST_CANDLES, Window
 from data.errors import LakeError
 from data.timeframe import parse_timeframe
-
-MOST_CANDLES = 2_000
-"""More candles than this are merged before they go to a browser."""
-
-MERGED_CANDLES = 1_500
-"""The merged candles are no more than this, and seldom less than half as many."""
 
 LEAD = 100
 """So many candles before its first decision are where the charts of a session begin."""
 
-_STEPS = (60, 300, 900, 1800, *(3600 * hours for hours in (1, 2, 4, 8, 12, 24, 48, 72, 168)))
+_OUTLINED = 200_000
+"""A run of more candles than this is read as a whole no more than once."""
+
+_OUTLINE = 50_000
+"""Its outline has no more candles than this."""
+
+_EVER = pd.Timestamp("2200-01-01")
 
 Rows = pd.DataFrame
 Connection = duckdb.DuckDBPyConnection
@@ -71,26 +74,36 @@ class Run(NamedTuple):
 
     @property
     def bucket(self) -> int:
-        """Seconds that a candle of the charts covers; 0 where they are the run's own candles."""
-        if self.candles <= MOST_CANDLES:
-            return 0
-        candle = self._seconds
-        wanted = (self.end_ts - self.start_ts).total_seconds() / MERGED_CANDLES
-        fitting = [step for step in _STEPS if step >= wanted and step % candle == 0]
-        return fitting[0] if fitting else candle * math.ceil(wanted / candle)
+        """Seconds that a candle of the charts covers in sight of the whole; 0 where they are the run's own candles."""
+        return 0 if self.candles <= MOST_CANDLES else self._bucket(MERGED_CANDLES)
+
+    @property
+    def whole(self) -> Window:
+        """All that its charts can show."""
+        return Window(self.drawn_from, self.end_ts + parse_timeframe(self.timeframe), self.bucket)
+
+    @property
+    def outline(self) -> Window:
+        """The whole; of a long run finer, so that larger parts can be told from it without reading all of it again."""
+        finer = self._bucket(_OUTLINE)
+        outlined = self.candles > _OUTLINED and self.bucket % finer == 0
+        return self.whole._replace(bucket=finer) if outlined else self.whole
+
+    def outlined(self, window: Window) -> bool:
+        """Tell whether the outline has all that a window shows."""
+        finer = self.outline.bucket
+        return window == self.outline or bool(finer and window.bucket and window.bucket % finer == 0)
+
+    def around(self, start: pd.Timestamp, end: pd.Timestamp) -> Window:
+        """Return what to draw while the time from `start` to `end` (naive UTC) is in view."""
+        return windows.around(start, end, self._seconds, self.whole)
+
+    def _bucket(self, most: int) -> int:
+        return windows.bucket((self.end_ts - self.start_ts).total_seconds(), self._seconds, most)
 
     @property
     def _seconds(self) -> int:
         return int(parse_timeframe(self.timeframe).total_seconds())
-
-    @property
-    def _time(self) -> str:
-        return f"time_bucket(to_seconds({self.bucket}), ts)" if self.bucket else "ts"
-
-    @property
-    def candle_time(self) -> str:
-        """The chart's candle in which an instant `ts` lies, as SQL."""
-        return f"time_bucket(to_seconds({self.bucket or self._seconds}), ts)"
 
 
 _TIMES = ("start_ts", "end_ts", "created_at")
@@ -119,52 +132,52 @@ def metrics(lake: Connection, run: Run) -> Rows:
     return rows.set_index("metric")
 
 
-def candles(lake: Connection, run: Run) -> Rows:
-    """Return the candles as the run saw them, merged where they are many: ts, open, high, low, close, volume."""
+def candles(lake: Connection, run: Run, window: Window | None = None, outline: Rows | None = None) -> Rows:
+    """Return the candles of a window (None: the whole) as the run saw them: ts, open, high, low, close, volume.
+
+    This question and those for indicators and equity are answered from the lake, or from the answer to the same
+    question for the run's outline.
+    """
+    window = window or run.whole
     rows = _frame(
         lake,
-        f"""SELECT {run._time} AT TIME ZONE 'UTC' AS ts, arg_min(open, ts) AS open, max(high) AS high, min(low) AS low,
+        f"""SELECT {window.moment} AS ts, arg_min(open, ts) AS open, max(high) AS high, min(low) AS low,
             arg_max(close, ts) AS close, sum(volume) AS volume
-        FROM ({_SEEN}) GROUP BY 1 ORDER BY 1""",  # noqa: S608
-        _series(run),
+        FROM ({_source(lake, _SEEN, outline)}) WHERE {_WITHIN} GROUP BY 1 ORDER BY 1""",  # noqa: S608
+        _bounds(window) if outline is not None else _series(run) | _bounds(window),
     )
-    if rows.empty:
+    if rows.empty and window == run.whole:
         raise LakeError(f"the lake no longer has the candles of {run.symbol} {run.timeframe} from {run.exchange}")
     return rows
 
 
 def first_open(lake: Connection, run: Run) -> float | None:
     """Return the open of the run's first candle: where buying and holding starts."""
-    start = run.start_ts.tz_localize("UTC").to_pydatetime()
-    series = {**_series(run), "start": start}
-    row = lake.execute(f"SELECT arg_min(open, ts) FROM ({_SEEN})", series).fetchall()  # noqa: S608
+    window = run.whole._replace(start=run.start_ts)
+    first = f"SELECT arg_min(open, ts) FROM ({_SEEN}) WHERE {_WITHIN}"  # noqa: S608
+    row = lake.execute(first, _series(run) | _bounds(window)).fetchall()
     return float(row[0][0]) if row[0][0] is not None else None
 
 
-def indicators(lake: Connection, run: Run) -> Rows:
-    """Return ts and the strategy's indicators, a column each, as they stood at the closes of the chart's candles."""
-    names = [
-        str(row[0])
-        for row in lake.execute(
-            "SELECT DISTINCT unnest(map_keys(indicators)) AS name FROM signals WHERE run_id = ? ORDER BY name",
-            [run.run_id],
-        ).fetchall()
-    ]
-    columns = "".join(f", arg_max(indicators[?], ts) AS i{n}" for n in range(len(names)))
-    rows = _frame(
-        lake,
-        f"""SELECT {run._time} AT TIME ZONE 'UTC' AS ts{columns}
-        FROM signals WHERE run_id = ? GROUP BY 1 ORDER BY 1""",  # noqa: S608
-        [*names, run.run_id],
-    )
-    return rows.set_axis(["ts", *names], axis="columns")
+def indicators(lake: Connection, run: Run, window: Window | None = None, outline: Rows | None = None) -> Rows:
+    """Return ts and the strategy's indicators, a column each, as they stood at the closes of a window's candles."""
+    window = window or run.whole
+    source = _source(lake, "SELECT ts, indicators FROM signals WHERE run_id = $run", outline)
+    closes = f"""AND ts IN (SELECT max(ts) FROM ({source}) WHERE {_WITHIN} GROUP BY {window.moment})"""  # noqa: S608
+    query = f"""SELECT {window.moment} AS "ts", * EXCLUDE (ts) FROM ({source})
+        WHERE {_WITHIN} {closes if window.bucket else ""} ORDER BY 1"""  # noqa: S608
+    if outline is not None:
+        return _frame(lake, query, _bounds(window)).set_axis(outline.columns, axis="columns")
+    return _columns(lake.sql(query, params={"run": run.run_id} | _bounds(window)).to_arrow_table())
 
 
-def markers(lake: Connection, run: Run) -> Rows:
-    """Return the trades' entries and exits at their candles: ts, price, action, trades, text and profit for a hover.
+def markers(lake: Connection, run: Run, window: Window | None = None) -> Rows:
+    """Return the trades' entries and exits at a window's candles: ts, price, action, trades, text and profit.
 
-    `action` is buy or sell. Where candles are merged, so are the markers on one of them, at their average price.
+    `action` is buy or sell, `text` is for a hover. Where candles are merged, so are the markers on one of them, at
+    their average price.
     """
+    window = window or run.whole
     return _frame(
         lake,
         f"""WITH events AS (
@@ -176,24 +189,41 @@ def markers(lake: Connection, run: Run) -> Rows:
                 side || ' exit: ' || replace(coalesce(exit_reason, '?'), '_', ' ')
             FROM trades WHERE run_id = $run AND exit_ts IS NOT NULL
         )
-        SELECT {run._time} AT TIME ZONE 'UTC' AS ts, action, count(*) AS events, avg(price) AS price,
+        SELECT {window.moment} AS ts, action, count(*) AS events, avg(price) AS price,
             sum(amount) AS amount, sum(profit) AS profit,
             if(count(*) = 1, 'trade ' || min(trade_id) || ', ' || min(text), count(*) || ' trades') AS text
-        FROM events GROUP BY {run._time}, action ORDER BY 1, 2""",  # noqa: S608
-        {"run": run.run_id},
+        FROM events WHERE {_WITHIN} GROUP BY {window.moment}, action ORDER BY 1, 2""",  # noqa: S608
+        {"run": run.run_id} | _bounds(window),
     )
 
 
-def equity(lake: Connection, run: Run) -> Rows:
+def fill_markers(lake: Connection, run: Run, window: Window | None = None) -> Rows:
+    """Return a session's fills at a window's candles, in the columns of `markers`."""
+    window = window or run.whole
+    candle = window._replace(bucket=window.bucket or int(parse_timeframe(run.timeframe).total_seconds()))
+    reached = window.end >= run.whole.end  # a session may have filled something since the last candle that it decided
+    return _frame(
+        lake,
+        f"""SELECT {candle.moment} AS ts, side AS action, count(*) AS events,
+            sum(price * amount) / sum(amount) AS price, sum(amount) AS amount, NULL::DOUBLE AS profit,
+            if(count(*) = 1, min(side) || ': ' || replace(min(reason), '_', ' '), count(*) || ' fills') AS text
+        FROM fills WHERE run_id = $run AND {_WITHIN} GROUP BY 1, 2 ORDER BY 1, 2""",  # noqa: S608
+        {"run": run.run_id} | _bounds(window._replace(end=_EVER) if reached else window),
+    )
+
+
+def equity(lake: Connection, run: Run, window: Window | None = None, outline: Rows | None = None) -> Rows:
     """Return ts, equity, price and drawdown; of merged candles the last equity and price, the deepest drawdown."""
+    window = window or run.whole
+    source = _source(lake, "SELECT ts, equity, price, drawdown FROM equity WHERE run_id = $run", outline)
     rows = _frame(
         lake,
         f"""SELECT max(ts) AT TIME ZONE 'UTC' AS ts, arg_max(equity, ts) AS equity, arg_max(price, ts) AS price,
             min(drawdown) AS drawdown
-        FROM equity WHERE run_id = ? GROUP BY {run._time} ORDER BY 1""",  # noqa: S608
-        [run.run_id],
+        FROM ({source}) WHERE {_WITHIN} GROUP BY {window.moment} ORDER BY 1""",  # noqa: S608
+        _bounds(window) if outline is not None else {"run": run.run_id} | _bounds(window),
     )
-    if rows.empty:
+    if rows.empty and window == run.whole:
         raise LakeError("the lake has no equity of this run")
     return rows
 
@@ -211,17 +241,42 @@ _SESSIONS = """(
 _SEEN = """
     SELECT ts, open, high, low, close, volume FROM candle_revisions
     WHERE exchange = $exchange AND symbol = $symbol AND timeframe = $timeframe
-        AND ts BETWEEN $start AND $end
         AND fetched_at <= $seen AND (superseded_at IS NULL OR superseded_at > $seen)"""
+
+_WITHIN = "ts >= $start AND ts < $end"
 
 
 def _series(run: Run) -> dict[str, object]:
-    start, end, recorded = (
-        time.tz_localize("UTC").to_pydatetime() for time in (run.drawn_from, run.end_ts, run.created_at)
-    )
-    seen = datetime.max.replace(tzinfo=UTC) if run.is_session else recorded  # a session goes on seeing
-    series = {"exchange": run.exchange, "symbol": run.symbol, "timeframe": run.timeframe}
-    return {**series, "start": start, "end": end, "seen": seen}
+    seen = datetime.max.replace(tzinfo=UTC) if run.is_session else _instant(run.created_at)  # a session goes on seeing
+    return {"exchange": run.exchange, "symbol": run.symbol, "timeframe": run.timeframe, "seen": seen}
+
+
+def _bounds(window: Window) -> dict[str, object]:
+    return {"start": _instant(window.start), "end": _instant(window.end)}
+
+
+def _instant(time: pd.Timestamp) -> datetime:
+    return time.tz_localize("UTC").to_pydatetime()
+
+
+def _source(lake: Connection, rows: str, outline: Rows | None) -> str:
+    """Return the rows of the lake as SQL, or those of an outline, in their place."""
+    if outline is None:
+        return rows
+    lake.register("outline", outline)
+    return "SELECT * REPLACE (ts AT TIME ZONE 'UTC' AS ts) FROM outline"
+
+
+def _columns(rows: pa.Table) -> Rows:
+    """Return ts, and each name in the maps of the column `indicators` as a column; NaN where a row does not have it."""
+    maps = rows["indicators"].combine_chunks()
+    numbers = np.repeat(np.arange(len(maps)), np.diff(maps.offsets))
+    names, values = np.asarray(maps.keys), maps.items.to_numpy(zero_copy_only=False)
+    columns = {"ts": rows["ts"].to_numpy()}
+    for name in sorted(set(names)):
+        columns[name] = np.full(len(maps), np.nan)
+        columns[name][numbers[names == name]] = values[names == name]
+    return pd.DataFrame(columns)
 
 
 def _runs(lake: Connection, condition: str, values: list[str], source: str = "runs") -> list[Run]:

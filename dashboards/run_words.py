@@ -51,7 +51,7 @@ def head(run: Run, links: Sequence[tuple[str, str]] = ()) -> str:
         ("begun" if run.is_session else "recorded", f"{run.created_at:%Y-%m-%d %H:%M} UTC"),
     ]
     if run.bucket:
-        chips.insert(6, ("drawn as candles of", _span(run.bucket)))
+        chips.insert(6, ("as a whole drawn as candles of", _span(run.bucket)))
     return part("head", run=run, chips=[chip for chip in chips if chip[1]], prefect=_prefect(run), links=links)
 
 

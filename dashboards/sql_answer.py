@@ -10,6 +10,7 @@ import panel as pn
 
 from dashboards import sql_result, sql_words
 from dashboards.hub import background
+from dashboards.latest import Latest
 from dashboards.look import part
 from dashboards.session import Card, Session
 from dashboards.sql_chart import POINTS, ResultChart, Series, colours, series
@@ -21,9 +22,6 @@ _FILES: dict[str, tuple[str, Callable[[Any], bytes]]] = {
     "csv": ("text/csv", sql_result.csv),
     "parquet": ("application/vnd.apache.parquet", sql_result.parquet),
 }
-
-_SETTLED = 0.06
-"""Seconds in which the steps of one zoom come together."""
 
 
 class AnswerCards:
@@ -38,7 +36,7 @@ class AnswerCards:
         self._series: Series | None = None
         self._chart: ResultChart | None = None
         self._lines: list[int] = []
-        self._thinning = False
+        self._thinning = Latest(self._thin)
         self.cards = {"result": Card("The result"), "chart": Card("The chart")}
         session.on_theme = self._draw
 
@@ -132,16 +130,10 @@ class AnswerCards:
         self.cards["chart"].show(self._choice, pane)
 
     def _zoom(self, attr: str, old: Any, new: Any) -> None:  # noqa: ARG002 - Bokeh asks for these names
-        if not self._thinning:
-            background(self._thin())
+        self._thinning.wish()
 
     async def _thin(self) -> None:
         """Draw what is in view in the detail that the screen shows."""
-        self._thinning = True
-        try:
-            await asyncio.sleep(_SETTLED)
-        finally:
-            self._thinning = False
         chart = self._chart
         if chart is not None:
             points = await asyncio.to_thread(chart.points)

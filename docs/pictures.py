@@ -1,29 +1,45 @@
-"""Takes the pictures of the dashboard that the README shows: `make pictures`.
+"""Takes the pictures of the dashboard: `make pictures`, or of some pages `python -m docs.pictures live parity`.
 
-The lake is a fresh one, filled by the backtest flow on the sample; the browser is Chromium.
+Every page that the dashboard has, dark and light, on a desktop and on a phone, into docs/pictures; and the three of the
+README. The lake is a fresh one that the flows have written: backtests of the sample, and a session on recorded candles,
+compared with its backtest. The browser is Chromium.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
+from contextlib import ExitStack
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from data.settings import CHECKOUT, settings
-from flows.up import dashboard_command, free_port, listens
+from dashboards.pages import PAGES
+from data.settings import CHECKOUT
+from data.writer import Lake
+from flows.parameters import LiveParameters
+from flows.parity import check_parity
+from tests.browser.conftest import serving, wait_until_filled
+from tests.flow.test_live_parity import FIRST, MARKET, candle_rows, random_candles
+from tests.servers.recorded_market import EXCHANGE, replay
 
 DOCS = Path(__file__).parent
-PICTURES = {
-    "dashboard": ("dark", 1440, 1080),
-    "dashboard-light": ("light", 1440, 1080),
-    "dashboard-phone": ("dark", 390, 844),
+SIZES = {"desktop": (1440, 1080), "phone": (390, 844)}
+README = {
+    "backtest-dark-desktop": "dashboard",
+    "backtest-light-desktop": "dashboard-light",
+    "backtest-dark-phone": "dashboard-phone",
 }
+"""Pictures that stand in docs under another name too."""
+
+_STRATEGIES = ("macd", "sma_crossover")
+_CANDLES = 120
+_COLOURS = 128
 
 
 def main() -> None:
@@ -31,40 +47,66 @@ def main() -> None:
     program = shutil.which("chromium")
     if program is None:
         sys.exit("pictures need Chromium: sudo apt-get install chromium")
+    slugs = sys.argv[1:] or [page.slug for page in PAGES]
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["JARVIS_LAKE"] = str(Path(folder) / "lake")
-        subprocess.run(
-            [sys.executable, "-m", "flows.cli", "backtest"], cwd=CHECKOUT, stdout=subprocess.DEVNULL, check=True
-        )
-        port = free_port(settings().dashboard_port)
-        server = subprocess.Popen(dashboard_command(port), cwd=CHECKOUT, stdout=subprocess.DEVNULL)  # noqa: S603
-        try:
-            wait_for(port, server)
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-                take(browser, f"http://127.0.0.1:{port}/trading")
-        finally:
-            server.terminate()
-            server.wait()
+        session = write_lake(Path(folder))
+        with serving(Path(folder) / "lake", Path(folder)) as dashboard, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+            for slug in slugs:
+                named = f"&run={session}" if slug == "parity" else ""
+                take(browser, f"{dashboard.url}?page={slug}{named}", slug)
+            browser.close()
 
 
-def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    """Wait until the server answers; exits where it ended instead."""
-    while not listens(port):
-        if server.poll() is not None:
-            sys.exit("the dashboard could not be started")
-        time.sleep(0.2)
+def write_lake(folder: Path) -> str:
+    """Let the flows fill a lake; return the run of its session."""
+    os.environ |= {"JARVIS_LAKE": str(folder / "lake"), "JARVIS_STATE": str(folder / "state"), "PREFECT_API_URL": ""}
+    for strategy in _STRATEGIES:
+        command = [sys.executable, "-m", "flows.cli", "backtest", "--strategy", strategy]
+        subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
+    lake, candles = Lake(folder / "lake"), random_candles(3, FIRST + _CANDLES)
+    lake.append("candles", candle_rows(candles))
+    parameters = LiveParameters(
+        exchange=EXCHANGE, timeframe="1h", strategy="macd", cash=50_000.0, params={"fast": 3, "slow": 7, "smooth": 3}
+    )
+    with ExitStack() as stack:
+        replayed = replay(lake, candles, parameters, MARKET, FIRST, stack)
+        for position in range(FIRST, len(candles)):
+            replayed.step(position)
+        (run,) = replayed.session.runs.values()
+    check_parity(lake, run.run_id)
+    return run.run_id
 
 
-def take(browser: Browser, address: str) -> None:
-    """Take each picture once the page is filled."""
-    for name, (theme, width, height) in PICTURES.items():
-        page = browser.new_page(viewport={"width": width, "height": height})
-        page.goto(f"{address}?theme={theme}")
-        page.locator("canvas").first.wait_for(timeout=120_000)
-        page.wait_for_timeout(3_000)  # the tables come after the charts
-        page.screenshot(path=DOCS / f"{name}.png")
-        page.close()
+def take(browser: Browser, address: str, slug: str) -> None:
+    """Take the pictures of a page."""
+    for size, (width, height) in SIZES.items():
+        for theme in ("dark", "light"):
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.goto(f"{address}&theme={theme}", wait_until="domcontentloaded")
+            wait_until_filled(page)
+            if slug == "sql":
+                ask(page)
+            page.wait_for_timeout(1_500)  # charts are painted after they have come
+            name = f"{slug}-{theme}-{size}"
+            save(page.screenshot(), DOCS / "pictures" / f"{name}.png")
+            if name in README:
+                save(page.screenshot(), DOCS / f"{README[name]}.png")
+            page.close()
+
+
+def ask(page: Page) -> None:
+    """Run the query that stands in the box."""
+    page.get_by_role("button", name="Run").first.click()
+    page.wait_for_timeout(4_000)
+
+
+def save(picture: bytes, path: Path) -> None:
+    """Write a picture with few colours: a third of the bytes, and nobody sees a difference."""
+    path.parent.mkdir(exist_ok=True)
+    Image.open(io.BytesIO(picture)).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping
 
 from dashboards import queries
-from dashboards.chart_cards import ChartCards
 from dashboards.compare_card import CompareCard
 from dashboards.hub import background
 from dashboards.look import asset, part
@@ -14,6 +13,7 @@ from dashboards.metric_words import Metrics
 from dashboards.queries import Run
 from dashboards.return_cards import ReturnCards
 from dashboards.row_card import ACCOUNT, TRADES, RowCard
+from dashboards.run_charts import RunCharts
 from dashboards.run_page import RunPage
 from dashboards.session import Card, Session
 from dashboards.trade_card import TradeCard
@@ -28,7 +28,7 @@ class BacktestPage(RunPage):
     noun = "backtest"
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session, ChartCards(session, queries.markers))
+        super().__init__(session, RunCharts(session, queries.markers))
         self._portfolio, self._trade = Card("The portfolio"), TradeCard(session)
         self._returns = ReturnCards(session)
         self._compare = CompareCard(session)

@@ -11,10 +11,10 @@ import pandas as pd
 from panel.viewable import Viewable
 
 from dashboards import health_words, order_queries, parity_queries, queries, session_queries, session_words
-from dashboards.chart_cards import ChartCards
 from dashboards.health_words import Sign
 from dashboards.look import asset
 from dashboards.queries import Run
+from dashboards.run_charts import RunCharts
 from dashboards.run_page import GrowingPage
 from dashboards.series_controls import Freshness
 from dashboards.session import Card, Session
@@ -59,7 +59,7 @@ class SessionPage(GrowingPage):
     noun = "session"
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session, ChartCards(session, order_queries.fill_markers, order_queries.levels))
+        super().__init__(session, RunCharts(session, queries.fill_markers, order_queries.levels))
         self._lists = {name: Card(one.title) for name, one in _LISTS.items()}
         self._parity = Card("The parity")
         self._mode, self._overview, self._health = Card("The mode"), Card("The overview"), Card("The health")

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboards.charts import Charts, rehearse, split_indicators
+from dashboards.charts import Charts, rehearse
+from dashboards.indicator_scales import split_indicators
 from dashboards.look import PALETTES, Theme
 from dashboards.preview import sketch
 

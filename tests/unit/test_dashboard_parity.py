@@ -96,7 +96,7 @@ def test_rows_from_before_fills_were_recorded_have_no_fees_and_say_so(lake: Lake
 
 
 def test_of_merged_candles_the_worst_verdict_wins_and_the_last_equity_stands(lake: Lake) -> None:
-    n = queries.MOST_CANDLES + 1_000
+    n = queries.MOST_CANDLES + 2_000
     verdicts = np.full(n, "equal", dtype=object)
     verdicts[[10, 11, 12]] = "cost", "signal", "fill"
     connection, run = compared(lake, parity(*verdicts, live_equity=1_000.0 + np.arange(n)))

@@ -179,7 +179,7 @@ def test_the_mode_is_said_in_a_word_in_the_title_too(lake: Lake, kind: str, exch
 
 def test_fills_are_marked_at_the_candles_in_which_they_were(lake: Lake) -> None:
     fills = [fill(61, amount=1.0), fill(119, price=130.0), fill(180, "sell")]
-    marks = order_queries.fill_markers(*session(lake, {"fills": pd.DataFrame(fills), "decisions": decisions("signal")}))
+    marks = queries.fill_markers(*session(lake, {"fills": pd.DataFrame(fills), "decisions": decisions("signal")}))
     minutes = [ts.tz_localize(None) for ts in rows.times(4)[[1, 3]]]
     assert list(zip(marks["ts"], marks["action"], marks["events"], marks["price"], strict=True)) == [
         (minutes[0], "buy", 2, 120.0),

@@ -1,0 +1,59 @@
+"""The columns that the charts draw, made of frames: the same for a chart that is new and for one that is zoomed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dashboards.look import Palette
+
+Columns = dict[str, Any]
+Frame = pd.DataFrame
+
+MARKER_COLUMNS = ["ts", "action", "events", "price", "amount", "profit", "text"]
+
+_WIDTH = 0.7
+"""How much of its time the body of a candle takes."""
+
+
+def candle_columns(candles: Frame, indicators: Frame, names: Mapping[str, str], colours: Palette) -> Columns:
+    """Return candles with their bodies, and the indicators at them; `names` are the columns of those, by name."""
+    shown = candles.merge(indicators, on="ts", how="left")
+    times = shown["ts"].to_numpy()
+    half = np.diff(times).min() * (_WIDTH / 2) if len(times) > 1 else np.timedelta64(0)
+    rose = shown["close"] >= shown["open"]
+    prices = {name: shown[name].to_numpy() for name in ("open", "high", "low", "close")}
+    return {
+        "ts": times,
+        **prices,
+        "left": times - half,
+        "right": times + half,
+        "bottom": np.minimum(prices["open"], prices["close"]),
+        "top": np.maximum(prices["open"], prices["close"]),
+        "color": [colours.up if up else colours.down for up in rose],
+        **{
+            column: shown[name].to_numpy(dtype=float) if name in shown else np.full(len(shown), np.nan)
+            for name, column in names.items()
+        },
+    }
+
+
+def marker_columns(markers: Frame, action: str) -> Columns:
+    """Return the markers of an action."""
+    shown = markers[markers["action"] == action]
+    return {name: shown[name].to_numpy() for name in MARKER_COLUMNS if name != "action"}
+
+
+def equity_columns(equity: Frame, cash: float, first_open: float | None) -> Columns:
+    """Return the equity, and what the cash would have come to in the market from its first open on, where known."""
+    held = {"hold": (cash * equity["price"] / first_open).to_numpy()} if first_open else {}
+    return {name: equity[name].to_numpy() for name in ("ts", "equity", "drawdown")} | held
+
+
+def water_columns(equity: Frame) -> Columns:
+    """Return the outline of the area between the equity's peak and the equity: along the line, and back at 0."""
+    times, depth = equity["ts"].to_numpy(), equity["drawdown"].to_numpy()
+    return {"x": np.concatenate([times, times[::-1]]), "y": np.concatenate([depth, np.zeros(len(depth))])}

@@ -1,0 +1,36 @@
+"""Work that follows a burst of wishes, such as the steps of a zoom: once it is over, for the last of them alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from dashboards.hub import background
+
+_SETTLED = 0.04
+"""Seconds in which the steps of one zoom come together."""
+
+
+class Latest:
+    """Does its work soon after each wish: wishes that come together, or during the work, are one."""
+
+    def __init__(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._work = work
+        self._wished = False
+        self.busy = False
+
+    def wish(self) -> None:
+        """Ask for the work to be done, once more where it is under way; an event loop runs."""
+        self._wished = True
+        if not self.busy:
+            self.busy = True
+            background(self._follow())
+
+    async def _follow(self) -> None:
+        try:
+            while self._wished:
+                await asyncio.sleep(_SETTLED)
+                self._wished = False
+                await self._work()
+        finally:
+            self.busy = False
