@@ -312,6 +312,7 @@ def test_the_theme_changes_in_place_and_the_zoom_stays(dashboard: Dashboard, vis
 
 
 def test_the_pointer_reads_the_values_of_all_charts(newest: Page) -> None:
+    newest.locator("canvas").first.scroll_into_view_if_needed()
     box = newest.locator("canvas").first.bounding_box()
     assert box is not None
     newest.mouse.move(box["x"] + 400, box["y"] + 200)
