@@ -50,7 +50,8 @@ def main() -> None:
     slugs = sys.argv[1:] or [page.slug for page in PAGES]
     with tempfile.TemporaryDirectory() as folder:
         session = write_lake(Path(folder))
-        with serving(Path(folder) / "lake", Path(folder)) as dashboard, sync_playwright() as playwright:
+        served = serving(Path(folder) / "lake", Path(folder), "--setup", "dashboards/setup.py")
+        with served as dashboard, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
             for slug in slugs:
                 named = f"&run={session}" if slug == "parity" else ""
@@ -83,6 +84,7 @@ def take(browser: Browser, address: str, slug: str) -> None:
     for size, (width, height) in SIZES.items():
         for theme in ("dark", "light"):
             page = browser.new_page(viewport={"width": width, "height": height})
+            page.set_default_timeout(180_000)
             page.goto(f"{address}&theme={theme}", wait_until="domcontentloaded")
             wait_until_filled(page)
             if slug == "sql":

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboards import queries, windows
@@ -69,6 +69,7 @@ def test_a_view_of_a_long_run_has_the_window_that_was_reckoned_by_hand(long_run:
     assert run.around(minute(N - 100), minute(N + 300)) == Window(minute(39_744), minute(N), 0)
 
 
+@settings(deadline=None)
 @given(
     candles=st.integers(2, 12_000_000),
     timeframe=st.sampled_from(["1m", "7m", "1h", "1d", "1w"]),
@@ -102,6 +103,7 @@ def test_a_window_of_own_candles_has_each_of_them(long_run: tuple[Connection, Ru
     assert list(queries.equity(*long_run, window)["equity"]) == [1_100.0 + n for n in range(200)]
 
 
+@settings(deadline=None, max_examples=40)
 @given(first=st.integers(0, N - 2), length=st.integers(2, N), bucket=st.sampled_from([120, 300, 420, 3_600, 604_800]))
 def test_merged_candles_keep_the_first_the_last_and_every_extreme(
     long_run: tuple[Connection, Run], first: int, length: int, bucket: int
