@@ -1,8 +1,9 @@
 """How long a sweep takes against a floor, in one run: `python -m benchmarks.sweep`.
 
-The work is `benchmarks.market`'s candles, fee 0.1 % a side, no slippage, all in; 1,000 pairs of SMA windows. Measured is
-all that a sweep does with a set, threads included, but for the lake. The floor is the least that could be called the same
-work: averages from one cumulative sum a window, long or flat, return, Sharpe ratio, drawdown and trades in one pass.
+The work is `benchmarks.market`'s candles, fee 0.1 % a side, no slippage, all in; 1,000 pairs of SMA windows. Measured
+is all that a sweep does with a set, threads included, but for the lake. The floor is the least that could be called the
+same work: averages from one cumulative sum a window, long or flat, and return, Sharpe ratio, drawdown and trades in one
+pass.
 """
 
 from __future__ import annotations
