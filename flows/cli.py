@@ -13,7 +13,7 @@ import typer
 
 from data.errors import BadInput, JarvisError, TryLater
 from flows.options import pairs, takes
-from flows.parameters import BacktestParameters, CollectParameters, LiveParameters
+from flows.parameters import BacktestParameters, CollectParameters, LiveParameters, SweepParameters
 
 app = typer.Typer(
     name="jarvis",
@@ -60,6 +60,23 @@ def backtest(parameters: BacktestParameters, as_json: Json = False) -> None:
 
     result = flow(parameters) if recorded else flow.fn(parameters)
     output.backtest_json(result) if as_json else output.backtest_tables(result)
+
+
+@app.command()
+@takes(SweepParameters)
+def sweep(parameters: SweepParameters, as_json: Json = False) -> None:
+    """Try many parameter sets of a strategy; print the best with a verdict. Killed, it goes on when called again.
+
+    jarvis sweep --strategy sma_crossover --symbol AAPL --grid fast=5:50:5 --grid slow=20:200:20 --split 0.7
+    """
+    from flows import output
+    from flows.server import load_environment, server_ready
+
+    load_environment()
+    recorded = server_ready()
+    from flows.sweep import sweep as flow
+
+    output.swept(flow(parameters) if recorded else flow.fn(parameters), as_json=as_json)
 
 
 @app.command()

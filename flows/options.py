@@ -32,7 +32,7 @@ def takes(model: type[BaseModel]) -> Callable[[Command], Command]:
 
         @wraps(command)
         def called(**values: Any) -> None:
-            given = {name: _read(field, values.pop(name)) for name, field in model.model_fields.items()}
+            given = {name: _read(name, field, values.pop(name)) for name, field in model.model_fields.items()}
             command(parse(model, given), **values)
 
         options = [_option(name, field) for name, field in model.model_fields.items()]
@@ -49,13 +49,13 @@ def flag(name: str, field: FieldInfo) -> str:
     return "--" + (name.removesuffix("s") if _kind(field) == list[str] else name).replace("_", "-")
 
 
-def pairs(texts: Sequence[str]) -> dict[str, str]:
+def pairs(texts: Sequence[str], option: str = "--param") -> dict[str, str]:
     """Turn name=value texts into a dictionary. Raises BadInput for one that is not so written."""
     found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals):
-            raise BadInput(f"--param {text}: write name=value, such as fast=50")
+            raise BadInput(f"{option} {text}: write name=value, such as fast=50")
         found[name.strip()] = value.strip()
     return found
 
@@ -94,8 +94,8 @@ def _kind(field: FieldInfo) -> Any:
     return kind if kind in (bool, int, float, Path) or get_origin(kind) is Literal else str
 
 
-def _read(field: FieldInfo, value: Any) -> Any:
-    return pairs(value) if _is_mapping(field) else value
+def _read(name: str, field: FieldInfo, value: Any) -> Any:
+    return pairs(value, flag(name, field)) if _is_mapping(field) else value
 
 
 def _is_mapping(field: FieldInfo) -> bool:

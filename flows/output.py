@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from flows.flatten import Flattened
     from flows.outcome import Outcome
     from flows.parameters import LiveParameters
+    from flows.sweep import Sweep
     from tasks.fetch.collect import Collected
     from tasks.signal import Strategy
     from tasks.signal.check import Report
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _UNBOUNDED = 10_000
 _TRADES_SHOWN = 20
 _FACTS_SHOWN = 20
+_SETS_SHOWN = 10
 _DIFFERENCES_SHOWN = 20
 _DROPPABLE = ("Entry Portfolio Holding", "Exit Portfolio Holding", "Fees", "Side")
 """Columns of the trade table that a narrow terminal does without."""
@@ -75,6 +77,31 @@ def backtest_tables(result: Backtest) -> None:
     if len(trades) > _TRADES_SHOWN:
         console.print(f"the last {_TRADES_SHOWN} of {len(trades)} trades: jarvis sql has all of them", highlight=False)
     console.print(f"run {result.run_id}", highlight=False)
+
+
+def swept(result: Sweep, *, as_json: bool) -> None:
+    """Print a sweep's best sets, what failed, the verdict and the ids."""
+    from tasks.evaluate.verdict import rank
+
+    manifest, ranked = result.manifest, rank(result.sets)
+    metrics = {row["metric"]: row["value"] for row in _records(result.metrics)}
+    shown = ["number", "objective", "sharpe_ratio", "cumulative_return", "max_drawdown", "trades"]
+    shown += ["out_sharpe_ratio", "out_cumulative_return"] if manifest["split"] is not None else []
+    best = ranked.head(_SETS_SHOWN)
+    if as_json:
+        rows = _records(best[["parameters", *shown]])
+        told = {"run_id": result.run_id, "verdict": result.verdict, "metrics": metrics, "best": rows}
+        _dump(told | {"runs": result.runs, "manifest": manifest})
+        return
+    console = _console()
+    varied = [json.loads(text) for text in best["parameters"]]
+    columns = {name: [each[name] for each in varied] for name in manifest["parameters"]["grid"]}
+    _print(console, pd.DataFrame(columns | {name: best[name].round(4).tolist() for name in shown}))
+    failed = result.sets["failure"].dropna()
+    if len(failed):
+        console.print(f"{len(failed)} of {len(result.sets)} sets failed, the first: {failed.iloc[0]}", markup=False)
+    console.print(result.verdict, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"sweep {result.run_id}, its best sets in full: {' '.join(result.runs) or 'none'}", highlight=False)
 
 
 def announcement(parameters: LiveParameters) -> str:

@@ -153,6 +153,23 @@ class CollectParameters(BaseModel):
     again: bool = Field(False, description="Ask for the whole range, not only for what the lake lacks.")
 
 
+class SweepParameters(BacktestParameters):
+    """A backtest, and what of its strategy's parameters is varied."""
+
+    grid: dict[str, str] = Field(
+        default_factory=dict, description="Values of a parameter: from:to:step as in fast=5:50:5, or fast=5,10,20."
+    )
+    random: Annotated[int, Field(ge=1)] | None = Field(None, description="Try so many sets of the grid, drawn by lot.")
+    seed: int = Field(0, ge=0, description="Seed of the draw.")
+    objective: Literal["sharpe", "sortino", "return", "drawdown", "profit_factor"] = Field(
+        "sharpe", description="What ranks the sets."
+    )
+    split: Share | None = Field(
+        None, description="Share of the candles, from the first, that ranks the sets; the rest is out-of-sample."
+    )
+    best: int = Field(3, ge=0, le=100, description="How many of the best sets become runs of their own.")
+
+
 def parse(model: type[M], values: Mapping[str, Any]) -> M:
     """Build parameters from what a person gave.
 

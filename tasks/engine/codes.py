@@ -89,6 +89,23 @@ TRADE = np.dtype(
 )
 """A round trip; `exit_order` is -1 while it is open."""
 
+TALLY = np.dtype(
+    [
+        ("ruin", "i8"),
+        ("worth", "f8"),
+        ("drawdown", "f8"),
+        ("held", "i8"),
+        ("trades", "i8"),
+        ("closed", "i8"),
+        ("won", "i8"),
+        ("gain", "f8"),
+        ("loss", "f8"),
+        ("fees", "f8"),
+    ]
+)
+"""What a pass without curves and logs adds up: `ruin` is the first bar without equity (-1: none) and `worth` the equity
+at it; `held` counts the closes with a position, `gain` and `loss` (above 0) are of closed trades."""
+
 ORDERS_A_BAR = 3
 """At most: close, open, and an exit inside the bar."""
 

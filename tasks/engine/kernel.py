@@ -549,6 +549,80 @@ def finish(
         rebalance(account, orders, trades, last, last, at, close, rules, limits)
 
 
+# A pass that keeps neither curves nor logs: what sweeps call
+
+
+@compiled
+def tally_trades(account: Record, trades: Record, tally: Record) -> None:
+    """Add up the trades that ended in this bar, and give their rows free; so for the orders."""
+    open_ = account.position != 0.0
+    for row in range(account.trades - int(open_)):
+        trade = trades[row]
+        profit = trade.side * (trade.amount * trade.exit_price - trade.amount * trade.entry_price) - trade.fees
+        tally.closed += 1
+        tally.fees += trade.fees
+        if profit > 0.0:
+            tally.won += 1
+            tally.gain += profit
+        else:
+            tally.loss -= profit
+    if open_ and account.trades > 1:
+        trades[0] = trades[account.trades - 1]
+    account.trades, account.orders = int(open_), 0
+
+
+@compiled
+def tally_close(account: Record, tally: Record, bar: int, worth: float) -> None:
+    """Note at the close of a bar what the account is worth."""
+    if worth <= 0.0 and tally.ruin < 0:
+        tally.ruin, tally.worth = bar, worth
+    if worth < (1.0 + tally.drawdown) * account.peak:
+        tally.drawdown = worth / account.peak - 1.0
+    if account.position != 0.0:
+        tally.held += 1
+
+
+@compiled
+def measure(
+    accounts: Record,
+    orders: Record,
+    trades: Record,
+    ts: Ints,
+    opens: Floats,
+    highs: Floats,
+    lows: Floats,
+    closes: Floats,
+    target: Floats,
+    rules: Rules,
+    limits: Limits,
+    ends: Ints,
+    values: Floats,
+    tallies: Record,
+) -> None:
+    """Simulate all bars as `advance` does; `values` gets the equity at the bars `ends`, `tallies` has one row."""
+    account, tally = accounts[0], tallies[0]
+    period, tally.ruin = 0, -1
+    for bar in range(opens.size):
+        if account.pending:
+            rebalance(account, orders, trades, bar, bar - 1, ts[bar], opens[bar], rules, limits)
+        if account.guarded and account.position != 0.0 and not account.dust:
+            protect(account, orders, trades, bar, ts[bar], opens[bar], highs[bar], lows[bar], rules, limits)
+        worth = value(account, highs[bar], lows[bar], closes[bar])
+        if worth <= 0.0 or account.limited:
+            watch(account, ts[bar], closes[bar], worth, limits)
+        tally_close(account, tally, bar, worth)
+        if bar == ends[period]:
+            values[period] = worth
+            period += 1
+        if account.orders:
+            tally_trades(account, trades, tally)
+        decide(account, target[bar], limits)
+    tally.trades = tally.closed
+    if account.position != 0.0:
+        tally.trades += 1
+        tally.fees += trades[0].fees
+
+
 # Candle by candle: what `books` calls
 
 

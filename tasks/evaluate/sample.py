@@ -62,12 +62,12 @@ def draw_sample(account: Account) -> Sample:
     return counts from the starting cash (the market's from the first open). Returns end at the candle that ruins the
     account: below 0 there is nothing that a return could be a fraction of.
     """
-    ends = _period_ends(account)
+    ends = period_ends(account.opens, account.candle)
     if account.ruin is not None:
         ends = np.append(ends[ends < account.ruin], account.ruin)
     return Sample(
-        returns=_returns(account.cash, account.equity[ends]),
-        market=_returns(account.first_price, account.close[ends]),
+        returns=returns_of(account.cash, account.equity[ends]),
+        market=returns_of(account.first_price, account.close[ends]),
         periods_per_year=periods_per_year(account.candle, account.calendar),
         days=account.days,
     )
@@ -84,14 +84,19 @@ def periods_per_year(candle: int, calendar: str) -> float:
     return DAYS_A_YEAR if calendar == OPEN_ALWAYS else TRADING_DAYS
 
 
-def _period_ends(account: Account) -> Ints:
-    if account.candle >= DAY:
-        return np.arange(len(account.opens))
-    days = account.opens // DAY
+def period_ends(opens: Ints, candle: int) -> Ints:
+    """Return the candles at whose closes a period ends: the last of each UTC day, or all where they are that long.
+
+    Opening instants and the candle's length are in microseconds.
+    """
+    if candle >= DAY:
+        return np.arange(len(opens))
+    days = opens // DAY
     return np.append(np.flatnonzero(np.diff(days)), len(days) - 1)
 
 
-def _returns(start: float, values: Floats) -> Floats:
+def returns_of(start: float, values: Floats) -> Floats:
+    """Return the change from each value to the next as a fraction, the first one's from the start."""
     returns = values / np.concatenate(([start], values[:-1])) - 1.0
     returns[np.abs(returns) <= ROUNDING] = 0.0
     return returns

@@ -65,7 +65,11 @@ def create(spec: str, parameters: Mapping[str, object]) -> Strategy:
     Values may be strings, as they come from a command line. Raises BadInput for a parameter that is misspelt, or that
     has a value out of its bounds.
     """
-    strategy = find(spec)
+    return build(find(spec), parameters)
+
+
+def build(strategy: type[Strategy], parameters: Mapping[str, object]) -> Strategy:
+    """Return a strategy with parameters; as `create` of one that is found already."""
     for name in parameters:
         if name not in strategy.model_fields:
             raise unknown(f"parameter of {strategy.name}", name, strategy.model_fields)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 from pandas import DataFrame
 from pydantic import Field
 
 from tasks.signal.indicators import sma
 from tasks.signal.strategy import Strategy, above, increasing
+
+_REMEMBERED = 2**28
+"""Bytes of moving averages that a sweep keeps at most."""
 
 
 class SmaCrossover(Strategy):
@@ -27,3 +36,22 @@ class SmaCrossover(Strategy):
         fast, slow = sma(candles["close"], self.fast), sma(candles["close"], self.slow)
         target = above(fast, slow) - above(slow, fast) if self.short else above(fast, slow)
         return DataFrame({"fast": fast, "slow": slow, "target": target})
+
+    @classmethod
+    def shared(cls, candles: DataFrame) -> Callable[[Any], NDArray[np.float64]]:
+        """Compute the average over each window once."""
+
+        @lru_cache(max(2, _REMEMBERED // (8 * len(candles) or 1)))
+        def average(window: int) -> NDArray[np.float64]:
+            return sma(candles["close"], window).to_numpy()
+
+        def target(strategy: SmaCrossover) -> NDArray[np.float64]:
+            fast, slow = average(strategy.fast), average(strategy.slow)
+            wanted = (fast > slow).astype(np.float64)
+            if strategy.short:
+                wanted -= fast < slow
+            wanted[: strategy.warmup] = np.nan
+            wanted[np.isnan(fast) | np.isnan(slow)] = np.nan
+            return wanted
+
+        return target

@@ -1,0 +1,66 @@
+"""The statistics of a sweep: rows of the table `metrics` under the sweep's `run_id`, each defined once."""
+
+from __future__ import annotations
+
+from data.metrics import Metric
+
+_RATIO = "Bailey and Lopez de Prado (2012)"
+_DEFLATED = "Bailey and Lopez de Prado (2014)"
+
+SWEEP_METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "verdict", "count", "Verdict", "1: supported, 0: not proven; the note says so in words, with the reason."
+        ),
+        Metric("sets", "count", "Sets", "Parameter sets of the sweep."),
+        Metric("failed_sets", "count", "Failed Sets", "Sets that could not be tried; their rows say why."),
+        Metric(
+            "best_set", "count", "Best Set", "Number of the set with the highest objective, the first among equals."
+        ),
+        Metric("best_objective", "ratio", "Best Objective", "Objective of the best set, in-sample."),
+        Metric(
+            "trials",
+            "count",
+            "Trials",
+            "Different strategies and parameters that recorded runs have tried on this series, this sweep's included.",
+            _DEFLATED,
+        ),
+        Metric(
+            "expected_maximum_sharpe",
+            "ratio",
+            "Sharpe of the Luckiest",
+            "Sharpe ratio of one period that the best of so many trials shows without any skill.",
+            _DEFLATED,
+        ),
+        Metric("best_sharpe", "ratio", "Best Sharpe", "Sharpe ratio of one period of the best set, in-sample."),
+        Metric(
+            "probabilistic_sharpe",
+            "fraction",
+            "Probabilistic Sharpe",
+            "Probability that the best set's true Sharpe ratio is above 0, were it the only trial.",
+            _RATIO,
+        ),
+        Metric(
+            "deflated_sharpe",
+            "fraction",
+            "Deflated Sharpe",
+            "Probability that it is above the Sharpe ratio of the luckiest of so many trials.",
+            _DEFLATED,
+        ),
+        Metric(
+            "minimum_track_record",
+            "count",
+            "Minimum Track Record",
+            "Returns it takes until a Sharpe ratio of the best set's size is above 0 with 95 % confidence.",
+            _RATIO,
+        ),
+        Metric(
+            "overfitting_probability",
+            "fraction",
+            "Probability of Overfitting",
+            "How often the best set of one half of the time is in the worse half of the sets in the other.",
+            "Bailey, Borwein, Lopez de Prado and Zhu (2017)",
+        ),
+    )
+}

@@ -1,0 +1,81 @@
+"""Backtests in numbers alone, for sweeps: the pass of `simulate` without its tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tasks.engine import codes, inputs
+from tasks.engine.rules import check_cash, make_limits, make_rules
+
+if TYPE_CHECKING:
+    from tasks.engine.codes import Log
+    from tasks.engine.inputs import Bars, Floats, Ints
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a backtest came to."""
+
+    values: Floats
+    """Equity at the closes that were asked for, in quote currency."""
+    tally: Log
+    """One row as in `tasks.engine.codes.TALLY`."""
+
+
+class Course:
+    """Candles, costs and rules, checked once, over which many targets are backtested.
+
+    `ends` are the positions of the candles at whose closes the equity is wanted, increasing, the last candle's among
+    them. The rest is as in `simulate`, and so is the meaning; memory is that of one equity at each of the `ends`.
+    Raises BadInput as `simulate` does.
+    """
+
+    def __init__(self, candles: pd.DataFrame, ends: Ints, *, cash: float, timeframe: timedelta, **terms: Any) -> None:
+        self.cash = check_cash(cash)
+        limits = {name: terms.pop(name) for name in _LIMITS if name in terms}
+        self._rules = make_rules(**{**_NO_RULES, **terms})
+        self._limits = make_limits(**limits)
+        self._bars: Bars = inputs.read_bars(candles)
+        inputs.check_prices(self._bars)
+        self._index = candles.index
+        self._ts = inputs.read_instants(self._bars.ts)
+        self._length = inputs.find_length(self._bars.ts, timeframe)
+        self._ends = np.ascontiguousarray(ends, np.int64)
+
+    def measure(self, target: npt.ArrayLike) -> Measured:
+        """Backtest one target. Raises BadInput where it does not fit the candles; may be called from many threads."""
+        from tasks.engine import kernel
+
+        goal = inputs.read_target(target, self._index)
+        account = kernel.new_account(self.cash, self._rules, self._limits, self._length)
+        rows = 2 * codes.ORDERS_A_BAR
+        orders, trades = np.empty(rows, codes.ORDER), np.empty(rows, codes.TRADE)
+        values, tally = np.empty(len(self._ends)), np.zeros(1, codes.TALLY)
+        series = (self._ts, *self._bars[1:], goal)
+        kernel.measure(account, orders, trades, *series, self._rules, self._limits, self._ends, values, tally)
+        return Measured(values, tally)
+
+
+_NO_RULES: dict[str, Any] = {
+    "fee": 0.004,
+    "slippage": 0.0005,
+    "fraction": 1.0,
+    **dict.fromkeys(("amount", "stop_loss", "take_profit", "trailing_stop", "amount_step", "min_amount", "min_cost")),
+}
+_LIMITS = (
+    "max_position",
+    "max_order",
+    "max_orders_a_day",
+    "daily_loss",
+    "max_drawdown",
+    "cooldown",
+    "max_deviation",
+    "max_signal_age",
+    "long_only",
+)
