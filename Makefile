@@ -33,9 +33,9 @@ check: .venv/development  ## Check style (ruff) and types (mypy)
 format: .venv/development  ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: .venv/development  ## Measure the speed against peers, of the practice exchange, and from a candle's close to its order
+bench: .venv/development  ## Measure the speed against peers, of the practice exchange, and from close to order, of open dashboards
 	@$(BIN)/python -m benchmarks.backtest && $(BIN)/python -m benchmarks.practice_exchange && \
-	$(BIN)/python -m benchmarks.live
+	$(BIN)/python -m benchmarks.live && $(BIN)/python -m benchmarks.dashboard_load
 
 pictures: .venv/chromium  ## Take the pictures of the dashboard that the README shows
 	@$(BIN)/python docs/pictures.py
