@@ -12,7 +12,7 @@ from bokeh.document import Document
 from panel.viewable import Viewable
 
 from dashboards.controls import Shell
-from dashboards.guard import may_look
+from dashboards.guard import asks_for_login, may_look
 from dashboards.hub import background, hub
 from dashboards.look import asset, part, theme_of
 from dashboards.pages import PAGES
@@ -81,8 +81,7 @@ def build_dashboard(query: Mapping[str, str] | None = None) -> Dashboard:
     document = pn.state.curdoc or Document()
     request = getattr(document.session_context, "request", None)
     query = _query(request) if query is None else query
-    login = bool(pn.config.basic_auth or pn.config.oauth_provider)
-    if not may_look(request, login=login):
+    if not may_look(request, login=asks_for_login(pn.config)):
         return _refuse(query)
     session = Session(hub(), document, query)
     kinds = {kind.slug: kind for kind in PAGES}

@@ -16,6 +16,12 @@ from typing import Any
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
+def asks_for_login(config: Any) -> bool:
+    """Tell whether the server, of this configuration of Panel's, lets in nobody without a login."""
+    guests = config.oauth_optional or config.oauth_guest_endpoints
+    return bool(config.basic_auth or config.oauth_provider) and not guests
+
+
 def may_look(request: Any, *, login: bool) -> bool:
     """Tell whether the session of a request may see the lake; `login` says that the server asks for one."""
     if login:

@@ -98,9 +98,14 @@ def pulled(url: str) -> str:
 
 
 def test_a_websocket_of_another_sites_page_is_refused(open_to_all: Dashboard) -> None:
+    assert websocket_status(open_to_all.url, "http://evil.example") == httpx.codes.FORBIDDEN
+
+
+def websocket_status(url: str, origin: str) -> int:
+    """What the server answers a page of this origin that asks for a websocket."""
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-    upgrade |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": "http://evil.example"}
-    assert httpx.get(f"{open_to_all.url}/ws", headers=upgrade, timeout=60).status_code == httpx.codes.FORBIDDEN
+    upgrade |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": origin}
+    return httpx.get(f"{url}/ws", headers=upgrade, timeout=60).status_code
 
 
 def test_a_login_lets_a_visitor_in_and_the_lack_of_one_does_not(lake_of_the_flow: Path, tmp_path: Path) -> None:
@@ -108,8 +113,28 @@ def test_a_login_lets_a_visitor_in_and_the_lack_of_one_does_not(lake_of_the_flow
     with serving(lake_of_the_flow, tmp_path, *options) as dashboard:
         without = httpx.get(dashboard.url, timeout=60)
         assert FRAME not in without.text
+        assert websocket_status(dashboard.url, dashboard.url.removesuffix("/trading")) == httpx.codes.FORBIDDEN
+        with httpx.Client(timeout=60) as stranger:
+            wrong = {"username": "user", "password": "a guess"}
+            stranger.post(dashboard.url.replace("/trading", "/login"), data=wrong, params={"next": "/trading"})
+            assert FRAME not in stranger.get(dashboard.url).text
         with httpx.Client(timeout=60, follow_redirects=True) as visitor:
             visitor.get(dashboard.url)
             login = {"username": "user", "password": "a password of the tests"}
             page = visitor.post(dashboard.url.replace("/trading", "/login"), data=login, params={"next": "/trading"})
         assert FRAME in page.text
+
+
+def test_a_provider_of_logins_is_asked_who_the_visitor_is(lake_of_the_flow: Path, tmp_path: Path) -> None:
+    options = ["--oauth-provider", "github", "--oauth-key", "a-key", "--oauth-secret", "a-secret"]
+    options += ["--cookie-secret", "a secret of the tests"]
+    with (
+        serving(lake_of_the_flow, tmp_path, *options) as dashboard,
+        httpx.Client(timeout=60) as visitor,
+    ):
+        answer = visitor.get(dashboard.url)
+        while (place := answer.headers.get("location", "")).startswith(("/", "./")):
+            answer = visitor.get(answer.url.join(place))
+        assert place.startswith("https://github.com/login/oauth/authorize?"), answer.text
+        assert "client_id=a-key" in place
+        assert FRAME not in answer.text

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dashboards.guard import may_look
+from dashboards.guard import asks_for_login, may_look
 
 
 def request(peer: str = "127.0.0.1", **headers: str) -> Any:
@@ -60,3 +60,18 @@ def test_a_star_in_the_allowed_names_allows_nobody_here(monkeypatch: pytest.Monk
 
 def test_a_request_that_hides_its_socket_is_refused() -> None:
     assert not may_look(SimpleNamespace(headers={"Host": "localhost"}, remote_ip="127.0.0.1"), login=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({}, False),
+        ({"basic_auth": "a password"}, True),
+        ({"oauth_provider": "github"}, True),
+        ({"oauth_provider": "github", "oauth_optional": True}, False),
+        ({"oauth_provider": "github", "oauth_guest_endpoints": ["/trading"]}, False),
+    ],
+)
+def test_a_login_that_lets_guests_in_is_none(settings: dict[str, Any], asked: bool) -> None:
+    none = {"basic_auth": None, "oauth_provider": None, "oauth_optional": False, "oauth_guest_endpoints": None}
+    assert asks_for_login(SimpleNamespace(**none | settings)) is asked
