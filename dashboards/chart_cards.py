@@ -114,6 +114,7 @@ class LinkedCharts(ABC):
                 self.cards[name].fail(figures)
             else:
                 self.cards[name].show(*map(_pane, figures))
+                self.cards[name].failed = any(isinstance(figure, str) for figure in figures)  # something is left out
 
 
 class ChartCards(LinkedCharts):
