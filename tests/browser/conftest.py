@@ -96,7 +96,7 @@ class Filled:
 
 @pytest.fixture(scope="session")
 def lake_for_every_page(lake_of_the_flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Filled:
-    """The lake of the flow, with a session in it that was compared, but for one candle of which it is another's word."""
+    """The lake of the flow, with a session in it that was compared; in one candle it filled otherwise."""
     folder = tmp_path_factory.mktemp("every_page")
     lake = Lake(Path(shutil.copytree(lake_of_the_flow, folder / "lake")))
     candles = random_candles(3, FIRST + 60)

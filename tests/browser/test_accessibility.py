@@ -26,9 +26,10 @@ _CONTROLS = """() => {
   }
   const inside = (root) => [...root.querySelectorAll("*")]
     .flatMap(element => element.shadowRoot ? [element, ...inside(element.shadowRoot)] : [element])
+  const shows = (element) => element.checkVisibility({visibilityProperty: true}) && element.getClientRects().length
   const wanted = "a[href], button, input, select, textarea, summary, [tabindex]"
-  const controls = inside(document).filter(element => element.matches(wanted) && element.tabIndex >= 0
-    && !element.disabled && !element.closest(".tabulator-row") && element.checkVisibility({visibilityProperty: true}) && element.getClientRects().length)
+  const controls = inside(document).filter(element => element.matches(wanted) && shows(element)
+    && element.tabIndex >= 0 && !element.disabled && !element.closest(".tabulator-row"))
   const looks = new Map(controls.map(element => [element, look(element)]))
   window.focused = () => {
     let element = document.activeElement
