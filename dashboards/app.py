@@ -81,8 +81,7 @@ def build_dashboard(query: Mapping[str, str] | None = None) -> Dashboard:
     document = pn.state.curdoc or Document()
     request = getattr(document.session_context, "request", None)
     query = _query(request) if query is None else query
-    login = bool(pn.config.basic_auth or pn.config.oauth_provider)
-    if not may_look(request, login=login):
+    if not may_look(request, login=_asks_for_a_login()):
         return _refuse(query)
     session = Session(hub(), document, query)
     kinds = {kind.slug: kind for kind in PAGES}
@@ -115,6 +114,12 @@ async def _prepare() -> None:
         from dashboards import charts
 
         charts.rehearse()
+
+
+def _asks_for_a_login() -> bool:
+    """Tell whether nobody gets here without a login; Panel can be told to let guests in."""
+    guests = pn.config.oauth_optional or pn.config.oauth_guest_endpoints
+    return bool(pn.config.basic_auth or pn.config.oauth_provider) and not guests
 
 
 def _refuse(query: Mapping[str, str]) -> Dashboard:
