@@ -118,6 +118,7 @@ class LinkedCharts(ABC):
                 self.cards[name].fail(figures)
             else:
                 self.cards[name].show(*map(_pane, figures))
+                self.cards[name].failed = any(isinstance(figure, str) for figure in figures)  # something is left out
 
 
 async def together(asked: Mapping[str, Awaitable[Any]]) -> Answers:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import functools
 import gc
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -27,6 +29,9 @@ Stamp = tuple[tuple[int, int], ...]
 
 POLL = 0.5
 """Seconds between two looks at the lake."""
+
+_SELDOM = 60.0
+"""Seconds between two tries of a question without an answer, at most; at first they are as short as POLL."""
 
 _KEPT_ANSWERS = 64
 _LASTING_ANSWERS = 12
@@ -61,13 +66,17 @@ class Hub:
     """What the sessions of one process share.
 
     A session subscribes with its document; its listener is called, with the document's lock held, when the lake has a
-    new version. Questions run in threads; the same question of several sessions runs once.
+    new version, or can be read again where it could not. Questions run in threads; the same question of several
+    sessions runs once.
     """
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
         self._edition: asyncio.Future[Edition] | None = None
         self._lasting: dict[Any, asyncio.Future[Any]] = {}
+        self._unanswered: dict[Any, None] = {}
+        self._patience = POLL
+        self._next_try = 0.0
         self._seen: Stamp | None = None
         self._listeners: dict[Document, Callable[[], None]] = {}
         self._poller: asyncio.Task[None] | None = None
@@ -95,7 +104,11 @@ class Hub:
 
     async def ask(self, question: Question[P, T], *details: P.args, **_: P.kwargs) -> T:
         """Answer a question from the newest version of the lake. Raises LakeError."""
-        return await self._twice(self._ask, question, *details)
+        try:
+            return await self._twice(self._ask, question, *details)
+        except LakeError:
+            self._note_unanswered(question, details)
+            raise
 
     async def glance(self, question: Question[P, T], *details: P.args, **_: P.kwargs) -> T:
         """Answer a question as `ask` does, and keep nothing: for one that hardly anybody asks again."""
@@ -114,8 +127,13 @@ class Hub:
             answer: T = await asyncio.shield(self._lasting[key])
         except LakeError:
             self._lasting.pop(key, None)
+            self._note_unanswered(question, details)
             raise
         return answer
+
+    def _note_unanswered(self, question: Question[..., Any], details: tuple[Any, ...]) -> None:
+        if len(self._unanswered) < _KEPT_ANSWERS:
+            self._unanswered[question, details] = None
 
     async def _twice(self, ask: Callable[..., Coroutine[Any, Any, T]], question: Question[P, T], *details: Any) -> T:
         try:
@@ -155,8 +173,9 @@ class Hub:
         while True:
             try:
                 now = await _in_thread(stamp, self.lake)
-                if self._is_news(now):
+                if self._is_news(now) or await self._is_mended():
                     self._edition = None
+                    self._unanswered.clear()
                     for document, listener in list(self._listeners.items()):
                         document.add_next_tick_callback(listener)
             except Exception:  # the poller outlives whatever goes wrong in one round
@@ -170,6 +189,18 @@ class Hub:
         moved = self._seen not in {None, now}
         self._seen = now
         return stale or moved
+
+    async def _is_mended(self) -> bool:
+        """Tell whether a question that had no answer has one now: a file that is put back changes no log."""
+        if not self._unanswered:
+            self._patience = POLL
+            return False
+        if time.monotonic() < self._next_try:
+            return False
+        mended = await _in_thread(_has_answer, self.lake, list(self._unanswered))
+        self._patience = min(2 * self._patience, _SELDOM)
+        self._next_try = time.monotonic() + self._patience
+        return mended
 
     def _leave(self, document: Document) -> None:
         self._listeners.pop(document, None)
@@ -185,6 +216,19 @@ def hub() -> Hub:
 
 def _in_thread(work: Callable[..., T], *details: Any) -> asyncio.Future[T]:
     return asyncio.get_running_loop().run_in_executor(_POOL, functools.partial(work, *details))
+
+
+def _has_answer(lake: Lake, asked: list[tuple[Question[..., Any], tuple[Any, ...]]]) -> bool:
+    """Tell whether one of the questions has an answer in the lake as it is now."""
+    try:
+        edition = Edition(lake)
+    except (duckdb.Error, OSError):
+        return False
+    for question, details in asked:
+        with contextlib.suppress(LakeError):
+            edition.answer(question, *details)
+            return True
+    return False
 
 
 def stamp(lake: Lake) -> Stamp:

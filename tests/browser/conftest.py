@@ -19,8 +19,15 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
+from dashboards.pages import PAGES
+from data.runs import read_run
 from data.settings import CHECKOUT
+from data.writer import Lake
+from flows.parameters import LiveParameters
+from flows.parity import check_parity
+from tests.flow.test_live_parity import FIRST, MARKET, candle_rows, random_candles
 from tests.servers.processes import free_port
+from tests.servers.recorded_market import EXCHANGE, replay
 
 RUNS = (["--strategy", "macd"], ["--strategy", "sma_crossover"])
 """The backtests in the lake; the last is the newest."""
@@ -72,6 +79,39 @@ def lake_of_the_flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for options in RUNS:
         backtest(folder, *options)
     return folder
+
+
+@dataclass
+class Filled:
+    """A lake with something for every page, and the session that is in it."""
+
+    lake: Lake
+    run: str
+
+    def addresses(self) -> dict[str, str]:
+        """What to ask for to see each page with all its cards, by slug."""
+        sessions = {"live": f"&run={self.run}", "parity": f"&run={self.run}"}
+        return {page.slug: f"?page={page.slug}{sessions.get(page.slug, '')}" for page in PAGES}
+
+
+@pytest.fixture(scope="session")
+def lake_for_every_page(lake_of_the_flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    """The lake of the flow, with a session in it that was compared; in one candle it filled otherwise."""
+    folder = tmp_path_factory.mktemp("every_page")
+    lake = Lake(Path(shutil.copytree(lake_of_the_flow, folder / "lake")))
+    candles = random_candles(3, FIRST + 60)
+    lake.append("candles", candle_rows(candles))
+    parameters = LiveParameters(exchange=EXCHANGE, timeframe="1h", cash=50_000.0, params={"fast": 2, "slow": 4},
+                                history=500, stop_loss=0.01)  # fmt: skip
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JARVIS_STATE", str(folder / "state"))
+        replayed = replay(lake, candles, parameters, MARKET, FIRST, stack)
+        for position in range(FIRST, FIRST + 30):
+            (outcome,) = replayed.step(position)
+        check_parity(lake, outcome.run_id)
+        parity = read_run(lake, outcome.run_id, "parity")
+        lake.upsert("parity", parity.iloc[[5]].assign(verdict="fill", detail="bought at another price"))
+    return Filled(lake, outcome.run_id)
 
 
 @pytest.fixture

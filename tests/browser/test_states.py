@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 from playwright.sync_api import Browser, expect
 
-from data.runs import record_run
+from data.runs import read_run, record_run
 from data.views import connect
 from data.writer import Lake
-from tests.browser.conftest import Serve, Visit, backtest, chart, serving, wait_until_filled
+from tests.browser.conftest import Filled, Serve, Visit, backtest, chart, serving, wait_until_filled
 
 pytestmark = pytest.mark.browser
 
@@ -125,6 +125,29 @@ def test_names_out_of_the_lake_are_shown_as_text(lake_to_change: Path, serve: Se
         page.mouse.move(box["x"] + step, box["y"] + box["height"] / 2)
     assert page.locator("img[src=x]").count() == 0
     assert page.evaluate("() => [...document.images].filter(i => i.src.endsWith('/x')).length") == 0
+
+
+@pytest.mark.slow
+def test_names_out_of_a_session_are_shown_as_text_on_every_page(
+    lake_for_every_page: Filled, tmp_path: Path, serve: Serve, visit: Visit
+) -> None:
+    lake, run = Lake(shutil.copytree(lake_for_every_page.lake.root, tmp_path / "lake")), lake_for_every_page.run
+    for table, columns in {
+        "runs": ["exchange", "symbol", "strategy", "flow_run_id"],
+        "decisions": ["detail"],
+        "orders": ["reason"],
+        "parity": ["detail"],
+    }.items():
+        rows = read_run(lake, run, table)
+        lake.upsert(table, rows.assign(**{name: EVIL for name in columns if name in rows}))
+    url = serve(lake.root).url
+    addresses = [*lake_for_every_page.addresses().values(), "?page=live", "?page=parity", f"?page={EVIL}&theme={EVIL}"]
+    for address in addresses:
+        page = visit(url + address)
+        page.on("dialog", lambda dialog: pytest.fail(f"a name was run: {dialog.message}"))
+        if "live" in address or "parity" in address:
+            expect(page.get_by_text(EVIL).first).to_be_visible()
+        assert page.locator("img").count() == 0, address
 
 
 def test_a_page_whose_server_went_away_says_so_and_comes_back_with_it(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import psutil
 import pytest
 from bokeh.util.token import generate_jwt_token, generate_session_id
 from playwright.sync_api import expect
+from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
+from dashboards.pages import PAGES
 from tests.browser.conftest import Dashboard, Visit, serving
 
 pytestmark = pytest.mark.server
@@ -75,13 +78,14 @@ def test_a_websocket_over_the_network_gets_nothing_of_the_lake(open_to_all: Dash
     assert '"name":"drawdown"' not in pulled(over_the_network)
 
 
-def pulled(url: str) -> str:
-    """What the server tells a websocket that brings a token of its own making, and no Origin, as no browser would."""
+def pulled(url: str, headers: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What the server tells a websocket that brings a token of its own making; without headers it has no Origin."""
 
     async def pull() -> str:
         token = generate_jwt_token(generate_session_id(), extra_payload={"headers": {"Host": "127.0.0.1"}})
         address = url.replace("http:", "ws:") + "/ws"
-        connection = await websocket_connect(address, subprotocols=["bokeh", token])
+        request = HTTPRequest(address, headers=dict(headers))
+        connection = await websocket_connect(request, subprotocols=["bokeh", token])
         acknowledged = [await connection.read_message() for _ in range(3)]
         for part in ('{"msgid": "1", "msgtype": "PULL-DOC-REQ"}', "{}", "{}"):
             await connection.write_message(part)
@@ -97,44 +101,71 @@ def pulled(url: str) -> str:
         return apart.submit(lambda: asyncio.run(pull())).result()
 
 
-def test_a_websocket_of_another_sites_page_is_refused(open_to_all: Dashboard) -> None:
-    assert websocket_status(open_to_all.url, "http://evil.example") == httpx.codes.FORBIDDEN
+def upgrade(url: str, origin: str, more: Mapping[str, str] = MappingProxyType({})) -> int:
+    """The status that the server gives a page from this origin that asks for a websocket."""
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", **more}
+    headers |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": origin}
+    with httpx.stream("GET", f"{url}/ws", headers=headers, timeout=60) as answer:
+        return answer.status_code
 
 
-def websocket_status(url: str, origin: str) -> int:
-    """What the server answers a page of this origin that asks for a websocket."""
-    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-    upgrade |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": origin}
-    return httpx.get(f"{url}/ws", headers=upgrade, timeout=60).status_code
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1.evil.example", "null"])
+def test_a_websocket_of_another_sites_page_is_refused(open_to_all: Dashboard, origin: str) -> None:
+    assert upgrade(open_to_all.url, origin) == httpx.codes.FORBIDDEN
+
+
+_LOGIN = ["--basic-auth", "a password of the tests", "--cookie-secret", "a secret of the tests"]
 
 
 def test_a_login_lets_a_visitor_in_and_the_lack_of_one_does_not(lake_of_the_flow: Path, tmp_path: Path) -> None:
-    options = ["--basic-auth", "a password of the tests", "--cookie-secret", "a secret of the tests"]
-    with serving(lake_of_the_flow, tmp_path, *options) as dashboard:
+    named = ["--allow-websocket-origin", "trading.example:5006"]
+    with serving(lake_of_the_flow, tmp_path, *_LOGIN, *named) as dashboard:
         without = httpx.get(dashboard.url, timeout=60)
+        assert without.is_redirect
         assert FRAME not in without.text
-        assert websocket_status(dashboard.url, dashboard.url.removesuffix("/trading")) == httpx.codes.FORBIDDEN
-        with httpx.Client(timeout=60) as stranger:
-            wrong = {"username": "user", "password": "a guess"}
-            stranger.post(dashboard.url.replace("/trading", "/login"), data=wrong, params={"next": "/trading"})
-            assert FRAME not in stranger.get(dashboard.url).text
-        with httpx.Client(timeout=60, follow_redirects=True) as visitor:
-            visitor.get(dashboard.url)
-            login = {"username": "user", "password": "a password of the tests"}
-            page = visitor.post(dashboard.url.replace("/trading", "/login"), data=login, params={"next": "/trading"})
-        assert FRAME in page.text
+        forged = httpx.get(dashboard.url, headers={"Cookie": "user=user; is_guest=1"}, timeout=60)
+        assert FRAME not in forged.text
+        assert upgrade(dashboard.url, "http://trading.example:5006") == httpx.codes.FORBIDDEN
+        assert FRAME not in logged_in(dashboard, "another password")[0]
+        page, cookies = logged_in(dashboard, "a password of the tests")
+        assert FRAME in page
+        assert '"name":"drawdown"' in pulled(dashboard.url, {"Origin": "http://trading.example:5006", **cookies})
+        for origin in ("http://evil.example", "http://127.0.0.1:5006"):
+            assert upgrade(dashboard.url, origin, cookies) == httpx.codes.FORBIDDEN
 
 
-def test_a_provider_of_logins_is_asked_who_the_visitor_is(lake_of_the_flow: Path, tmp_path: Path) -> None:
+def logged_in(dashboard: Dashboard, password: str) -> tuple[str, dict[str, str]]:
+    """The page that a visitor sees who gave this password, and the cookies that he was given."""
+    with httpx.Client(timeout=60, follow_redirects=True) as visitor:
+        visitor.get(dashboard.url)
+        login = {"username": "user", "password": password}
+        visitor.post(dashboard.url.replace("/trading", "/login"), data=login)
+        cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+        return visitor.get(dashboard.url).text, {"Cookie": cookies}
+
+
+@pytest.mark.slow
+def test_a_login_elsewhere_comes_before_everything(lake_of_the_flow: Path, tmp_path: Path) -> None:
     options = ["--oauth-provider", "github", "--oauth-key", "a-key", "--oauth-secret", "a-secret"]
     options += ["--cookie-secret", "a secret of the tests"]
-    with (
-        serving(lake_of_the_flow, tmp_path, *options) as dashboard,
-        httpx.Client(timeout=60) as visitor,
-    ):
-        answer = visitor.get(dashboard.url)
-        while (place := answer.headers.get("location", "")).startswith(("/", "./")):
-            answer = visitor.get(answer.url.join(place))
-        assert place.startswith("https://github.com/login/oauth/authorize?"), answer.text
-        assert "client_id=a-key" in place
-        assert FRAME not in answer.text
+    with serving(lake_of_the_flow, tmp_path, *options) as dashboard:
+        for page in ("", *(f"?page={kind.slug}" for kind in PAGES)):
+            address = dashboard.url + page
+            while address.startswith("http://127.0.0.1:"):
+                answer = httpx.get(address, timeout=60)
+                assert answer.is_redirect, answer.text
+                assert FRAME not in answer.text
+                address = str(answer.url.join(answer.headers["Location"]))
+            assert address.startswith("https://github.com/login/oauth/authorize?")
+            assert "client_id=a-key" in address
+            assert "a-secret" not in address
+        assert upgrade(dashboard.url, dashboard.url.removesuffix("/trading")) == httpx.codes.FORBIDDEN
+
+
+@pytest.mark.slow
+def test_a_guest_of_a_login_that_may_be_left_out_is_judged_as_without_one(
+    lake_of_the_flow: Path, tmp_path: Path
+) -> None:
+    with serving(lake_of_the_flow, tmp_path, *_LOGIN, "--oauth-optional") as dashboard:
+        assert FRAME in httpx.get(dashboard.url, timeout=60).text
+        assert REFUSAL in httpx.get(dashboard.url, headers={"Host": "evil.example"}, timeout=60).text

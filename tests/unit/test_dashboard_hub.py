@@ -116,6 +116,30 @@ def test_a_visitor_who_left_is_told_nothing_more(lake: Lake) -> None:
     assert set(asyncio.run(visit())) == {"here"}
 
 
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("torn", ["file", "log"])
+def test_a_visitor_is_told_when_what_could_not_be_read_can_be_read_again(lake: Lake, torn: str) -> None:
+    rows.record(lake)
+    file = data_files(lake, "runs")[0] if torn == "file" else lake.path("runs") / "_delta_log" / f"{0:020}.json"
+    whole = file.read_bytes()
+
+    async def visit() -> None:
+        hub, told = Hub(lake), []
+        file.write_bytes(whole[: len(whole) // 2])
+        hub.subscribe(Visitor(), lambda: told.append(True))
+        with pytest.raises(LakeError):
+            await hub.ask(run_ids)
+        await asyncio.sleep(0.2)
+        assert not told
+        file.write_bytes(whole)
+        await until(lambda: bool(told))
+        assert await hub.ask(run_ids) == ["run-1"]
+        await asyncio.sleep(0.2)
+        assert len(told) == 1
+
+    asyncio.run(visit())
+
+
 def test_a_table_whose_log_is_torn_spoils_only_its_own_questions(lake: Lake) -> None:
     rows.record(lake)
     for entry in (lake.path("trades") / "_delta_log").iterdir():
