@@ -7,7 +7,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-crash test-hour check format bench pictures docs lock clean
+.PHONY: help run test test-slow test-crash test-hour check format bench bench-load pictures docs lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
@@ -36,6 +36,9 @@ format: .venv/development  ## Format the code and mend what ruff can mend
 bench: .venv/development  ## Measure the speed against peers, of the practice exchange, and from a candle's close to its order
 	@$(BIN)/python -m benchmarks.backtest && $(BIN)/python -m benchmarks.practice_exchange && \
 	$(BIN)/python -m benchmarks.live
+
+bench-load: .venv/chromium  ## Measure fifty visitors of the dashboard on a lake that is written to (twelve minutes)
+	@$(BIN)/python -m benchmarks.dashboard_load
 
 pictures: .venv/chromium  ## Take the pictures of the dashboard that the README shows
 	@$(BIN)/python docs/pictures.py
