@@ -37,8 +37,8 @@ bench: .venv/chromium  ## Measure the speed against peers, of the practice excha
 	@$(BIN)/python -m benchmarks.backtest && $(BIN)/python -m benchmarks.practice_exchange && \
 	$(BIN)/python -m benchmarks.live && $(BIN)/python -m benchmarks.dashboard
 
-bench-load: .venv/development  ## Measure fifty open sessions of the dashboard for ten minutes
-	@$(BIN)/python -m benchmarks.dashboard_load --sessions 50 --seconds 600
+bench-load: .venv/chromium  ## Measure fifty visitors of the dashboard on a lake that is written to (twelve minutes)
+	@$(BIN)/python -m benchmarks.dashboard_load
 
 pictures: .venv/chromium  ## Take the pictures of every page of the dashboard, and those of the README
 	@$(BIN)/python -m docs.pictures

@@ -1,8 +1,9 @@
-"""Many open sessions of the dashboard, on a lake that is written to: `python -m benchmarks.dashboard_load`.
+"""Many visitors of a lake that is written to: `python -m benchmarks.dashboard_load [--sessions 50] [--seconds 600]`.
 
-A process writes a candle of a paper session each second, four commits through the lake's writer, first for a minute
-alone, then with as many visitors of its page as asked for: a websocket each, from the page to the patches, as a
-browser has. A refresh lasts from the last commit of a candle until the patch that tells of it is there.
+A process of its own writes a session on paper, a bar a second; `panel serve` shows it; visitors hold open websockets,
+every other one the page of the session, the rest that of backtests, of which one is recorded every ten bars. Measured
+are how long after a bar's last commit a visitor is told of it, what a visitor costs the server in memory, whether that
+grows, and how long the writer needs for a bar, without visitors and with them.
 """
 
 from __future__ import annotations
@@ -14,195 +15,192 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
+from typing import NamedTuple
 
+import httpx
 import numpy as np
 import psutil
 
 from data.settings import CHECKOUT
-from data.writer import Lake
-from tests.servers import growing_session
+from tests.browser.conftest import Dashboard, serving
 from tests.servers.dashboard_visitors import Visitor
-from tests.servers.processes import environment, free_port
 
-HELD = 300
-"""Candles that the session has at the beginning."""
-
-ALONE = 60
-"""Seconds for which the writer writes alone, at most."""
-
-SETTLED = 5
-"""Seconds to wait until all have come, and until the last candle has arrived."""
-
-MOST = 300
-"""Seconds within which all visitors have to have come."""
-
-Ticks = dict[int, tuple[float, float]]
-"""Of each candle written: when it was there, and the milliseconds of its longest commit."""
+PAGES = ("live", "backtest")
+BACKTEST_EVERY = 10
+OPTIONS = (
+    "--rest-session-info",
+    "--session-history=-1",
+    "--unused-session-lifetime=1000",
+    "--check-unused-sessions=1000",
+)
+_MEGABYTE = 1024 * 1024
 
 
-@dataclass(frozen=True)
+class Bar(NamedTuple):
+    """A bar as its writer tells of it: when it was written, in how many seconds, and how many of the processor's."""
+
+    bar: int
+    at: float
+    took: float
+    cpu: float = 0.0
+
+
+@dataclass
 class Load:
-    """What was measured. Milliseconds and MB; `memory` is the server's, sampled each second while nobody came."""
+    """What visitors found; times in seconds, memory of the server in MB."""
 
-    refreshes: list[float]
-    missed: int
-    """Candles of which a visitor never heard."""
-    lost: int
-    """Sessions that the server ended."""
-    before: float
-    memory: list[float]
-    processor: float
-    """Of one core, by the server."""
-    kilobytes: float
-    """A second and session, on the websocket."""
-    alone: list[float]
-    beside: list[float]
-
-    @property
-    def growth(self) -> float:
-        """How much the server grew from the second third of the time to the last."""
-        third = len(self.memory) // 3
-        return float(np.median(self.memory[-third:]) - np.median(self.memory[third : 2 * third]))
+    alone: list[Bar]
+    """Bars written while nobody looked."""
+    watched: list[Bar] = field(default_factory=list)
+    ages: dict[str, list[float]] = field(default_factory=lambda: {page: [] for page in PAGES})
+    """How old a bar was when a visitor was told of it, by page."""
+    missed: int = 0
+    """Bars that a visitor was never told of, over all visitors."""
+    a_visitor: float = 0.0
+    """What one visitor more took."""
+    memory: list[float] = field(default_factory=list)
+    """Of the server, a second apart."""
+    processor: float = 0.0
+    """What the server used, in cores."""
+    remained: int = 0
+    """Sessions that the server still had after all visitors had left."""
 
 
-async def measure(folder: Path, sessions: int, seconds: float) -> Load:
-    lake = Lake(folder / "lake")
-    growing_session.begin(lake, HELD)
-    ticks: Ticks = {}
-    visitors: list[Visitor] = []
-    async with _writing(lake, ticks), _serving(lake, folder) as (url, server):
-        await _first(url)
-        before = _megabytes(server)
-        alone = len(ticks), await _later(min(ALONE, seconds), ticks)
-        visitors += [Visitor(url) for _ in range(sessions)]
-        await asyncio.gather(*[visitor.come() for visitor in visitors])
-        async with asyncio.timeout(MOST):
-            while not all(visitor.heard for visitor in visitors):  # noqa: ASYNC110
-                await asyncio.sleep(0.5)
-        began = await _later(SETTLED, ticks)
-        read, used, started = sum(visitor.bytes for visitor in visitors), server.cpu_times(), time.monotonic()
-        memory = []
-        while time.monotonic() < started + seconds:
-            memory.append(_megabytes(server))
-            await asyncio.sleep(1)
-        ended, lasted, now = len(ticks), time.monotonic() - started, server.cpu_times()
-        read = sum(visitor.bytes for visitor in visitors) - read
-        await asyncio.sleep(SETTLED)
-        for visitor in visitors:
-            await visitor.leave()
-    written = sorted(ticks.items())
-    beside = written[began:ended]
-    refreshes = [_refresh(visitor, tick, at) for visitor in visitors for tick, (at, _) in beside]
-    return Load(
-        refreshes=[refresh for refresh in refreshes if refresh is not None],
-        missed=refreshes.count(None),
-        lost=sum(visitor.lost for visitor in visitors),
-        before=before,
-        memory=memory,
-        processor=(now.user + now.system - used.user - used.system) / lasted,
-        kilobytes=read / lasted / sessions / 1000,
-        alone=[ms for _, (_, ms) in written[slice(*alone)]],
-        beside=[ms for _, (_, ms) in beside],
-    )
-
-
-async def _later(seconds: float, ticks: Ticks) -> int:
-    """Return how many candles are written after some seconds."""
-    await asyncio.sleep(seconds)
-    return len(ticks)
-
-
-def _refresh(visitor: Visitor, tick: int, at: float) -> float | None:
-    """Return the milliseconds until a visitor knew of a candle; None where it never did."""
-    heard = visitor.heard.get(tick)
-    return None if heard is None else (heard - at) * 1000
-
-
-async def _first(url: str) -> None:
-    """Let a first visitor come and go, for whom the server loads what it needs."""
-    deadline = time.monotonic() + 120
-    while True:
-        visitor = Visitor(url)
-        try:
-            await visitor.come()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.5)
-        else:
-            break
-    await asyncio.sleep(5)
-    await visitor.leave()
-
-
-@asynccontextmanager
-async def _serving(lake: Lake, folder: Path) -> AsyncIterator[tuple[str, psutil.Process]]:
-    """Serve the dashboard, and give the address of the session's page."""
-    port = free_port()
-    command = ["-m", "panel", "serve", "dashboards/trading.py", "--setup", "dashboards/setup.py"]
-    command += ["--address", "127.0.0.1", "--port", str(port)]
-    with (folder / "server.log").open("wb") as log:
-        server = await asyncio.create_subprocess_exec(
-            sys.executable, *command, cwd=CHECKOUT, env=environment(JARVIS_LAKE=lake.root), stdout=log, stderr=log
-        )
-        try:
-            url = f"http://127.0.0.1:{port}/trading?page=live&run={growing_session.RUN}"
-            yield url, psutil.Process(server.pid)
-        finally:
-            server.terminate()
-            await server.wait()
-
-
-@asynccontextmanager
-async def _writing(lake: Lake, ticks: Ticks) -> AsyncIterator[None]:
-    """Write a candle a second, and note each in `ticks`."""
-    command = ["-m", "tests.servers.growing_session", str(lake.root), str(HELD), "1000000", "1"]
-    writer = await asyncio.create_subprocess_exec(sys.executable, *command, cwd=CHECKOUT, stdout=subprocess.PIPE)
-
-    async def note() -> None:
-        assert writer.stdout is not None
-        async for line in writer.stdout:
-            told = json.loads(line)
-            ticks[told["tick"]] = (told["at"], told["ms"])
-
-    noting = asyncio.create_task(note())
+@contextmanager
+def streaming(lake: Path, interval: float) -> Iterator[list[Bar]]:
+    """Stream a session into a lake; the list of its bars grows."""
+    command = [sys.executable, "-m", "tests.servers.streamed_session", str(lake), f"--interval={interval}"]
+    bars: list[Bar] = []
+    process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    out = process.stdout
+    bars.append(Bar(**json.loads(out.readline())))
+    reader = Thread(target=lambda: bars.extend(Bar(**json.loads(line)) for line in out))
+    reader.start()
     try:
-        yield
+        yield bars
     finally:
-        writer.terminate()
-        await writer.wait()
-        await noting
+        process.terminate()
+        process.wait(timeout=60)
+        reader.join()
 
 
-def _megabytes(process: psutil.Process) -> float:
-    return float(process.memory_info().rss) / 1e6
+def measure(sessions: int, seconds: float, interval: float = 1.0) -> Load:
+    """Let visitors watch for some seconds, after a quarter of these, a minute at most, in which nobody does."""
+    with tempfile.TemporaryDirectory() as folder:
+        lake = Path(folder) / "lake"
+        with streaming(lake, interval) as bars, serving(lake, Path(folder), *OPTIONS) as dashboard:
+            asyncio.run(_warm(dashboard))
+            begun = len(bars)
+            time.sleep(min(seconds / 4, 60))
+            load = Load(alone=bars[begun:])
+            asyncio.run(_watch(dashboard, bars, sessions, seconds, load))
+            load.remained = _remaining(dashboard)
+            return load
+
+
+async def _warm(dashboard: Dashboard) -> None:
+    """Let a visitor of each page come and leave: the first ones make the server import much."""
+    for visitor in await _visit(dashboard, 2):
+        await visitor.leave()
+
+
+async def _visit(dashboard: Dashboard, sessions: int) -> list[Visitor]:
+    visitors = [await Visitor.come(f"{dashboard.url}?page={PAGES[n % 2]}") for n in range(sessions)]
+    while any(not visitor.seen for visitor in visitors):  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    return visitors
+
+
+async def _watch(dashboard: Dashboard, bars: list[Bar], sessions: int, seconds: float, load: Load) -> None:
+    server = psutil.Process(dashboard.pid)
+    empty = server.memory_info().rss
+    visitors = await _visit(dashboard, sessions)
+    await asyncio.sleep(5)
+    load.a_visitor = (server.memory_info().rss - empty) / sessions / _MEGABYTE
+    begun, began, used = len(bars), time.monotonic(), sum(server.cpu_times()[:2])
+    while time.monotonic() < began + seconds:
+        load.memory.append(server.memory_info().rss / _MEGABYTE)
+        await asyncio.sleep(1)
+    load.processor = (sum(server.cpu_times()[:2]) - used) / (time.monotonic() - began)
+    load.watched = bars[begun:]
+    await _all_told(visitors, load)
+    for visitor in visitors:
+        await visitor.leave()
+
+
+async def _all_told(visitors: list[Visitor], load: Load) -> None:
+    told = [
+        (n, visitor, bar) for n, visitor in enumerate(visitors) for bar in load.watched if _tells(PAGES[n % 2], bar)
+    ]
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and any(visitor.arrival(bar.bar) is None for _, visitor, bar in told):  # noqa: ASYNC110
+        await asyncio.sleep(0.5)
+    for n, visitor, bar in told:
+        arrival = visitor.arrival(bar.bar)
+        if arrival is None:
+            load.missed += 1
+        else:
+            load.ages[PAGES[n % 2]].append(arrival - bar.at)
+
+
+def _tells(page: str, bar: Bar) -> bool:
+    return page == "live" or bar.bar % BACKTEST_EVERY == 0
+
+
+def _remaining(dashboard: Dashboard) -> int:
+    """Return how many sessions the server has, once that no longer falls."""
+    deadline = time.monotonic() + 60
+    while (live := _sessions(dashboard)) and time.monotonic() < deadline:
+        time.sleep(1)
+    return live
+
+
+def _sessions(dashboard: Dashboard) -> int:
+    told = httpx.get(dashboard.url.replace("/trading", "/rest/session_info"), timeout=60).json()["session_info"]
+    return sum(1 for session in told["sessions"].values() if session["ended"] is None)
+
+
+def rows(load: Load) -> Iterator[tuple[str, str]]:
+    """Tell a load in rows of a table."""
+    for page, ages in load.ages.items():
+        if ages:
+            middle, late, most = np.percentile(ages, [50, 95, 100]) * 1000
+            yield f"a bar, {page}: p50 / p95 / most", f"{middle:,.0f} / {late:,.0f} / {most:,.0f} ms"
+    yield "bars not told, over all sessions", f"{load.missed:,} of {load.missed + sum(map(len, load.ages.values())):,}"
+    yield "memory a session", f"{load.a_visitor:.1f} MB"
+    first, last = quarters(load)
+    yield "memory of the server, second and last quarter", f"{first:,.0f} / {last:,.0f} MB"
+    yield "processor of the server", f"{load.processor:.2f} cores"
+    for name, bars in (("nobody looks", load.alone), ("all look", load.watched)):
+        middle, late = np.percentile([bar.took for bar in bars], [50, 95]) * 1000
+        cpu = np.median([bar.cpu for bar in bars]) * 1000
+        said = f"{middle:,.0f} / {late:,.0f} ms, of which processor {cpu:,.0f} ms"
+        yield f"to write a bar, {name}: p50 / p95", said
+    yield "sessions left behind", f"{load.remained}"
+
+
+def quarters(load: Load) -> tuple[float, float]:
+    """Return the server's median memory in the second and in the last quarter, in MB."""
+    quarter = len(load.memory) // 4
+    return float(np.median(load.memory[quarter : 2 * quarter])), float(np.median(load.memory[-quarter:]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=120.0, help="for which the sessions are there")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        load = asyncio.run(measure(Path(folder), options.sessions, options.seconds))
-    middle, late, most = np.percentile(load.refreshes, [50, 95, 100])
-    print("| sessions | refresh p50 ms | p95 ms | most ms | missed | lost | processor | kB/s a session |")
-    print("|---|---|---|---|---|---|---|---|")
-    print(
-        f"| {options.sessions} | {middle:,.0f} | {late:,.0f} | {most:,.0f} | {load.missed} | {load.lost} "
-        f"| {load.processor:.0%} | {load.kilobytes:.1f} |"
-    )
-    each = (max(load.memory) - load.before) / options.sessions
-    print("\n| MB before | MB at most | MB a session | grown by MB |\n|---|---|---|---|")
-    print(f"| {load.before:,.0f} | {max(load.memory):,.0f} | {each:.1f} | {load.growth:.1f} |")
-    print("\n| commits | p50 ms | p95 ms | most ms |\n|---|---|---|---|")
-    for name, commits in (("alone", load.alone), ("beside the sessions", load.beside)):
-        middle, late, most = np.percentile(commits, [50, 95, 100])
-        print(f"| {name} | {middle:,.0f} | {late:,.0f} | {most:,.0f} |")
+    parser.add_argument("--seconds", type=float, default=600.0)
+    arguments = parser.parse_args()
+    load = measure(arguments.sessions, arguments.seconds)
+    print(f"| {arguments.sessions} sessions, {arguments.seconds:g} s, {len(load.watched)} bars | |")
+    print("|---|---|")
+    for name, said in rows(load):
+        print(f"| {name} | {said} |")
 
 
 if __name__ == "__main__":

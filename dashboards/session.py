@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,8 +12,6 @@ from bokeh.document import Document
 from dashboards.controls import Shell
 from dashboards.hub import Hub
 from dashboards.look import Theme, asset, part, theme_of
-
-_logger = logging.getLogger("jarvis.dashboard")
 
 
 def html(text: str) -> pn.pane.HTML:
@@ -69,8 +67,8 @@ class Session:
         self.shell = Shell(theme=self.query["theme"])
         self.on_theme: Callable[[], None] = lambda: None
         self.shell.param.watch(lambda _: self._change_theme(), "theme")
-        self._waiting: list[Callable[[], None]] = []
-        self._begun = self._left = False
+        self._waiting: list[Callable[[], None]] | None = []
+        self._left = False
         document.on_session_destroyed(lambda _: self._leave())
         pn.state.onload(self._begin)
 
@@ -80,37 +78,35 @@ class Session:
         return theme_of(self.query["theme"])
 
     def apply(self, change: Callable[[], None]) -> None:
-        """Change the page as soon as its lock is free; the one way in from work done elsewhere.
+        """Change the page, in one message, as soon as its lock is free; the one way in from work done elsewhere.
 
-        Changes arrive in the order of the calls; those that wait for the lock go in one message, so that a server that
-        has much to do has less to send. What the handler of an event changes by itself, Panel sends when it can, maybe
-        after what is applied next: where the order matters, a handler calls this too.
+        Changes arrive in the order of the calls. What the handler of an event changes by itself, Panel sends when it
+        can, maybe after what is applied next: where the order matters, a handler calls this too.
 
         Nothing changes before the browser has the whole page: what is sent while it pulls the page can overtake it, and
         Bokeh's client drops that.
         """
         if self._left:
             return
-        self._waiting.append(change)
-        if self._begun and len(self._waiting) == 1:
-            self.document.add_next_tick_callback(self._change)
+        if self._waiting is None:
+            self.document.add_next_tick_callback(functools.partial(self._change, change))
+        else:
+            self._waiting.append(change)
 
     def _leave(self) -> None:
         self._left = True
 
-    def _begin(self) -> None:
-        self._begun = True
-        if self._waiting:
-            self.document.add_next_tick_callback(self._change)
-
-    def _change(self) -> None:
-        waiting, self._waiting = self._waiting, []
+    def _change(self, change: Callable[[], None]) -> None:
         self.document.hold("combine")
         try:
-            for change in waiting:
-                _do(change)
+            change()
         finally:
             self.document.unhold()
+
+    def _begin(self) -> None:
+        waiting, self._waiting = self._waiting or [], None
+        for change in waiting:
+            self.apply(change)
 
     def visit(self, **query: str) -> None:
         """Write where the visitor is into the address bar; the caller holds the document's lock."""
@@ -120,10 +116,3 @@ class Session:
     def _change_theme(self) -> None:
         self.visit(theme=self.shell.theme)
         self.on_theme()
-
-
-def _do(change: Callable[[], None]) -> None:
-    try:
-        change()
-    except Exception:  # it takes no other change with it
-        _logger.exception("a page could not be changed")

@@ -66,6 +66,7 @@ class Dashboard:
     url: str
     lake: Path
     log: Path
+    pid: int = 0
 
 
 Serve = Callable[[Path], Dashboard]
@@ -142,7 +143,7 @@ def serving(
         process = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=out, stderr=subprocess.STDOUT)
     try:
         _wait_for_the_server(port, process, log)
-        yield Dashboard(f"http://127.0.0.1:{port}/trading", lake, log)
+        yield Dashboard(f"http://127.0.0.1:{port}/trading", lake, log, process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=20)

@@ -1,4 +1,4 @@
-"""Visitors of a dashboard without a browser: each a websocket that pulls its page and hears what changes on it."""
+"""Visitors of the dashboard without a browser: they open a page, hold its websocket, and note what bar they know of."""
 
 from __future__ import annotations
 
@@ -6,80 +6,65 @@ import asyncio
 import json
 import re
 import time
-from dataclasses import dataclass, field
+from typing import Self
 
-from tornado.httpclient import AsyncHTTPClient
+import httpx
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-_TOKEN = re.compile(r'"token":"([^"]+)"')
-_TICK = re.compile(r"tick (\d+)\b")
-
+_TOKEN = re.compile(r'"token":\s*"([^"]+)"')
+_BAR = re.compile(r"\bbar (\d+)|\bstreamed-(\d{6})\b")
 _READY = {
-    "events": [
-        {
-            "kind": "MessageSent",
-            "msg_type": "bokeh_event",
-            "msg_data": {"type": "event", "name": "document_ready", "values": {"type": "map", "entries": []}},
-        }
-    ]
+    "kind": "MessageSent",
+    "msg_type": "bokeh_event",
+    "msg_data": {"type": "event", "name": "document_ready", "values": {"type": "map", "entries": []}},
 }
-"""What a browser says when it has drawn the page."""
 
 
-@dataclass
 class Visitor:
-    """One session; `heard` has the instant, in seconds since 1970, at which each tick of the writer first arrived."""
+    """One who looks at a page of a streamed session (tests/servers/streamed_session.py), or of its backtests."""
 
-    url: str
-    heard: dict[int, float] = field(default_factory=dict)
-    bytes: int = 0
-    """Characters of all messages since the page was there."""
-    lost: bool = False
-    """Whether the server ended the session."""
-    _connection: WebSocketClientConnection | None = None
-
-    async def come(self) -> None:
-        """Get the page as a browser does, and listen from then on."""
-        page = await AsyncHTTPClient().fetch(self.url, request_timeout=120)
-        (token,) = _TOKEN.findall(page.body.decode())[:1]
-        place = self.url.partition("?")[0].replace("http:", "ws:") + "/ws"
-        connection = await websocket_connect(place, subprotocols=["bokeh", token])
+    def __init__(self, connection: WebSocketClientConnection) -> None:
+        self.seen: list[tuple[float, int]] = []
+        """When a message told of a newer bar than all before (seconds of the clock), and of which."""
         self._connection = connection
-        await self._message(connection)
-        await _send(connection, "PULL-DOC-REQ", {})
-        while '"PULL-DOC-REPLY"' not in await self._message(connection):
-            pass
-        await _send(connection, "PATCH-DOC", _READY)
-        self._listening = asyncio.create_task(self._listen(connection))
+        self._listener = asyncio.get_running_loop().create_task(self._listen())
+
+    @classmethod
+    async def come(cls, url: str) -> Self:
+        """Open a page as a browser does: the HTML, its websocket, the document, and word that all of it is there."""
+        async with httpx.AsyncClient(timeout=120) as client:
+            page = (await client.get(url)).text
+        found = _TOKEN.search(page)
+        assert found, page[:500]
+        address = url.partition("?")[0].replace("http:", "ws:") + "/ws"
+        connection = await websocket_connect(
+            address, subprotocols=["bokeh", found[1]], max_message_size=100 * 1024 * 1024
+        )
+        visitor = cls(connection)
+        await visitor._send("PULL-DOC-REQ", {})
+        await visitor._send("PATCH-DOC", {"events": [_READY]})
+        return visitor
 
     async def leave(self) -> None:
-        """Close the session, as a closed tab does."""
-        self._listening.cancel()
-        if self._connection is not None:
-            self._connection.close()
+        """Close the page."""
+        self._connection.close()
+        await self._listener
 
-    async def _listen(self, connection: WebSocketClientConnection) -> None:
-        while True:
-            said = await self._message(connection)
-            now = time.time()
-            self.bytes += len(said)
-            for tick in _TICK.findall(said):
-                self.heard.setdefault(int(tick), now)
+    def arrival(self, bar: int) -> float | None:
+        """When the visitor first knew of a bar, or of one after it; None where that is not yet."""
+        return next((at for at, newest in self.seen if newest >= bar), None)
 
-    async def _message(self, connection: WebSocketClientConnection) -> str:
-        """Return the next message whole: header, metadata and content, with the buffers that the header announces."""
-        parts: list[str] = []
-        while len(parts) < 3:
-            frame = await connection.read_message()
-            if frame is None:
-                self.lost = True
-                raise ConnectionError("the server ended the session")
-            parts.append(str(frame))
-        for _ in range(2 * int(json.loads(parts[0]).get("num_buffers", 0))):
-            await connection.read_message()
-        return "".join(parts)
+    async def _send(self, kind: str, content: object) -> None:
+        header = {"msgid": kind, "msgtype": kind}
+        for part in (header, {}, content):
+            await self._connection.write_message(json.dumps(part))
 
-
-async def _send(connection: WebSocketClientConnection, kind: str, content: dict[str, object]) -> None:
-    for frame in ({"msgid": "1", "msgtype": kind}, {}, content):
-        await connection.write_message(json.dumps(frame))
+    async def _listen(self) -> None:
+        newest = -1
+        while (message := await self._connection.read_message()) is not None:
+            if isinstance(message, bytes):
+                continue
+            told = max((int(bar) if bar else int(bars) - 1 for bar, bars in _BAR.findall(message)), default=-1)
+            if told > newest:
+                newest = told
+                self.seen.append((time.time(), told))

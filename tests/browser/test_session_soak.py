@@ -1,0 +1,104 @@
+"""The page of a session while hundreds of bars stream through it: `JARVIS_SOAK_BARS` says how many."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+from playwright.sync_api import CDPSession, Page
+
+from data.runs import read_run
+from data.writer import Lake
+from tests.browser.conftest import Dashboard, Visit, chart, serving
+from tests.servers.streamed_session import MINUTE, RUN, START, StreamedSession
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(36_000)]
+
+BARS = int(os.environ.get("JARVIS_SOAK_BARS", "300"))
+HISTORY = 2_100
+"""So many bars are merged in the charts, which then have about the same number of candles throughout."""
+
+CHECKS = 10
+LISTED = 100
+
+_ZOOM = """([start, end]) => {
+  const models = Bokeh.documents.flatMap(d => d.roots()).flatMap(root => [...root.references()])
+  models.find(model => model.type === "Figure" && model.name === "price").x_range.setv({start, end})
+}"""
+
+
+class Size(NamedTuple):
+    """What the page and the server take."""
+
+    heap: float
+    nodes: float
+    listeners: float
+    server: float
+
+    @classmethod
+    def now(cls, devtools: CDPSession, pid: int) -> Size:
+        devtools.send("HeapProfiler.collectGarbage")
+        told = {metric["name"]: metric["value"] for metric in devtools.send("Performance.getMetrics")["metrics"]}
+        counted = (told[name] for name in ("JSHeapUsedSize", "Nodes", "JSEventListeners"))
+        return cls(*counted, psutil.Process(pid).memory_info().rss)
+
+
+@pytest.fixture
+def streamed(tmp_path: Path) -> Iterator[tuple[StreamedSession, Dashboard]]:
+    session = StreamedSession(Lake(tmp_path / "lake"), HISTORY)
+    with serving(session.lake.root, tmp_path) as dashboard:
+        yield session, dashboard
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def newest_drawn(page: Page) -> bool:
+    """Whether the last bar that is listed lies in the last candle that is drawn, and in the line of equity."""
+    bar = (START + int(listed(page)[0].removeprefix("bar ")) * MINUTE).timestamp() * 1000
+    drawn = chart(page, "price")["layers"][0]["data"]["ts"]
+    equity = chart(page, "equity")["layers"][-1]["data"]["ts"]
+    return bool(drawn[-1] <= bar < drawn[-1] + drawn[1] - drawn[0] and equity[-1] == bar)
+
+
+def listed(page: Page) -> list[str]:
+    told: list[str] = (
+        page.get_by_role("region", name="Decisions")
+        .locator("tbody tr")
+        .evaluate_all("rows => rows.map(row => row.cells[3].textContent)")
+    )
+    return told
+
+
+def test_bars_stream_through_a_page_that_stays_as_small_and_where_it_is(
+    streamed: tuple[StreamedSession, Dashboard], visit: Visit
+) -> None:
+    session, dashboard = streamed
+    page = visit(f"{dashboard.url}?page=live&run={RUN}")
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable")
+    zoom = [(START + bar * MINUTE).timestamp() * 1000 for bar in (HISTORY // 2, HISTORY * 3 // 4)]
+    page.evaluate(_ZOOM, zoom)
+    sizes = []
+    for step in range(1, BARS + 1):
+        session.step()
+        newest = f"bar {session.bars - 1}"
+        until(lambda: listed(page)[:1] == [newest])  # noqa: B023
+        if step % max(1, BARS // CHECKS) == 0:
+            decisions = read_run(session.lake, RUN, "decisions")
+            assert listed(page) == list(decisions["detail"].iloc[::-1][:LISTED])
+            until(lambda: newest_drawn(page))
+            assert chart(page, "price")["x"] == pytest.approx(zoom)
+            sizes.append(Size.now(devtools, dashboard.pid))
+    settled, last = sizes[len(sizes) // 3], sizes[-1]
+    for name in Size._fields:
+        assert getattr(last, name) < 1.15 * getattr(settled, name), (name, sizes)
