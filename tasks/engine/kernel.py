@@ -583,6 +583,34 @@ def tally_close(account: Record, tally: Record, bar: int, worth: float) -> None:
 
 
 @compiled
+def coast(
+    account: Record, tally: Record, bar: int, closes: Floats, target: Floats, ends: Ints, period: int, values: Floats
+) -> tuple[int, int]:
+    """Pass over the bars from this one on at which nothing is decided; return the first that is left, and the period.
+
+    For an account to which only a decision or ruin can happen: no order is pending, no stop or limit looked for.
+    """
+    cash, position, acted = account.cash, account.position, account.target
+    peak, drawdown, first = account.peak, tally.drawdown, bar
+    while bar < closes.size:
+        worth, goal = cash + position * closes[bar], target[bar]
+        if worth <= 0.0 or (goal != acted and not np.isnan(goal)):
+            break
+        if worth > peak:
+            peak = worth
+        elif worth < (1.0 + drawdown) * peak:
+            drawdown = worth / peak - 1.0
+        if bar == ends[period]:
+            values[period] = worth
+            period += 1
+        bar += 1
+    account.peak, tally.drawdown = peak, drawdown
+    if position != 0.0:
+        tally.held += bar - first
+    return bar, period
+
+
+@compiled
 def measure(
     accounts: Record,
     orders: Record,
@@ -601,8 +629,12 @@ def measure(
 ) -> None:
     """Simulate all bars as `advance` does; `values` gets the equity at the bars `ends`, `tallies` has one row."""
     account, tally = accounts[0], tallies[0]
-    period, tally.ruin = 0, -1
-    for bar in range(opens.size):
+    bar, period, tally.ruin = 0, 0, -1
+    while bar < opens.size:
+        if not (account.pending or account.limited or (account.guarded and account.position != 0.0)):
+            bar, period = coast(account, tally, bar, closes, target, ends, period, values)
+            if bar == opens.size:
+                break
         if account.pending:
             rebalance(account, orders, trades, bar, bar - 1, ts[bar], opens[bar], rules, limits)
         if account.guarded and account.position != 0.0 and not account.dust:
@@ -617,6 +649,7 @@ def measure(
         if account.orders:
             tally_trades(account, trades, tally)
         decide(account, target[bar], limits)
+        bar += 1
     tally.trades = tally.closed
     if account.position != 0.0:
         tally.trades += 1
