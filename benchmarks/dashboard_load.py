@@ -32,12 +32,7 @@ from tests.servers.dashboard_visitors import Visitor
 
 PAGES = ("live", "backtest")
 BACKTEST_EVERY = 10
-OPTIONS = (
-    "--rest-session-info",
-    "--session-history=-1",
-    "--unused-session-lifetime=1000",
-    "--check-unused-sessions=1000",
-)
+OPTIONS = ("--rest-session-info", "--session-history=-1", "--check-unused-sessions=1000")
 _MEGABYTE = 1024 * 1024
 
 
@@ -112,8 +107,9 @@ async def _warm(dashboard: Dashboard) -> None:
 
 async def _visit(dashboard: Dashboard, sessions: int) -> list[Visitor]:
     visitors = [await Visitor.come(f"{dashboard.url}?page={PAGES[n % 2]}") for n in range(sessions)]
-    while any(not visitor.seen for visitor in visitors):  # noqa: ASYNC110
-        await asyncio.sleep(0.1)
+    async with asyncio.timeout(300):
+        while any(not visitor.seen for visitor in visitors):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     return visitors
 
 

@@ -40,10 +40,11 @@ class Visitor:
         connection = await websocket_connect(
             address, subprotocols=["bokeh", found[1]], max_message_size=100 * 1024 * 1024
         )
-        visitor = cls(connection)
-        await visitor._send("PULL-DOC-REQ", {})
-        await visitor._send("PATCH-DOC", {"events": [_READY]})
-        return visitor
+        await _hear(connection, "ACK")  # before it the server has no session to ask
+        await _send(connection, "PULL-DOC-REQ", {})
+        await _hear(connection, "PULL-DOC-REPLY")
+        await _send(connection, "PATCH-DOC", {"events": [_READY]})
+        return cls(connection)
 
     async def leave(self) -> None:
         """Close the page."""
@@ -54,11 +55,6 @@ class Visitor:
         """When the visitor first knew of a bar, or of one after it; None where that is not yet."""
         return next((at for at, newest in self.seen if newest >= bar), None)
 
-    async def _send(self, kind: str, content: object) -> None:
-        header = {"msgid": kind, "msgtype": kind}
-        for part in (header, {}, content):
-            await self._connection.write_message(json.dumps(part))
-
     async def _listen(self) -> None:
         newest = -1
         while (message := await self._connection.read_message()) is not None:
@@ -68,3 +64,14 @@ class Visitor:
             if told > newest:
                 newest = told
                 self.seen.append((time.time(), told))
+
+
+async def _send(connection: WebSocketClientConnection, kind: str, content: object) -> None:
+    for part in ({"msgid": kind, "msgtype": kind}, {}, content):
+        await connection.write_message(json.dumps(part))
+
+
+async def _hear(connection: WebSocketClientConnection, kind: str) -> None:
+    """Wait for the head of a message of a kind; its body is next."""
+    while f'"{kind}"' not in str(message := await connection.read_message()):
+        assert message is not None, f"the server hung up before it sent {kind}"
