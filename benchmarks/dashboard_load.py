@@ -83,6 +83,7 @@ def streaming(lake: Path, interval: float) -> Iterator[list[Bar]]:
         process.terminate()
         process.wait(timeout=60)
         reader.join()
+        out.close()
 
 
 def measure(sessions: int, seconds: float, interval: float = 1.0) -> Load:
