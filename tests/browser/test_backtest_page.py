@@ -321,7 +321,7 @@ def test_the_pointer_reads_the_values_of_all_charts(newest: Page) -> None:
     expect(newest.locator("#read-drawdown")).to_contain_text("Drawdown %")
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.slow)])
 def test_a_phone_needs_no_sideways_scrolling(dashboard: Dashboard, visit: Visit, theme: str) -> None:
     page = visit(f"{dashboard.url}?theme={theme}", width=390, height=844)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -337,6 +337,7 @@ def test_the_manifest_unfolds(newest: Page) -> None:
     expect(text).to_contain_text('"data_fingerprint"')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_text_can_be_read_against_its_background(dashboard: Dashboard, visit: Visit, theme: str) -> None:
     page = visit(f"{dashboard.url}?theme={theme}")

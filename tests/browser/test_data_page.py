@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from data.writer import Lake
 from tasks.fetch import collect_series
 from tasks.fetch.shelf import Shelf
 from tasks.fetch.source import Series
-from tests.browser.conftest import Dashboard, Serve, Visit, chart, layer, serving, wait_until_filled
+from tests.browser.conftest import Dashboard, Serve, Visit, chart, layer, serving, visiting, wait_until_filled
 
 pytestmark = pytest.mark.browser
 
@@ -72,6 +72,13 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collected]:
         yield Collected(dashboard, lake, first)
 
 
+@pytest.fixture(scope="module")
+def looked(collected: Collected, chromium: Browser) -> Iterator[Page]:
+    """The page of the bitcoin series, for tests that only look."""
+    with visiting(chromium) as visit:
+        yield visit(f"{collected.dashboard.url}?page=data&series={BITCOIN}")
+
+
 @pytest.fixture
 def page(collected: Collected, visit: Visit) -> Page:
     """A visitor's page of the bitcoin series."""
@@ -105,17 +112,17 @@ def test_the_navigation_leads_to_the_first_series(collected: Collected, visit: V
     expect(page.locator(".tile[data-metric=missing]:visible")).to_contain_text("10 not asked for yet")
 
 
-def test_every_series_is_listed_with_its_freshness_in_words_and_state(page: Page) -> None:
-    cells = row(page, BITCOIN).locator("td")
+def test_every_series_is_listed_with_its_freshness_in_words_and_state(looked: Page) -> None:
+    cells = row(looked, BITCOIN).locator("td")
     expect(cells.first).to_have_text("BTC/USD 1h kraken")
     assert cells.all_text_contents()[4:7] == [f"{N - 3}", "3", "3"]
-    fresh = row(page, BITCOIN).locator(".standing")
+    fresh = row(looked, BITCOIN).locator(".standing")
     expect(fresh).to_have_text(re.compile(r"^closed .* ago; next in|^1 candle behind"))
-    behind = row(page, ETHER).locator(".standing")
+    behind = row(looked, ETHER).locator(".standing")
     expect(behind).to_have_attribute("data-state", "late")
     expect(behind).to_have_text(re.compile(r"^[56] candles behind; closed [56] h"))
-    expect(row(page, "sample/AAPL/1d").locator(".standing")).to_have_attribute("data-state", "by hand")
-    expect(page.get_by_text("1 of 3 series is late by a candle or more.")).to_be_visible()
+    expect(row(looked, "sample/AAPL/1d").locator(".standing")).to_have_attribute("data-state", "by hand")
+    expect(looked.get_by_text("1 of 3 series is late by a candle or more.")).to_be_visible()
 
 
 def test_ages_are_counted_by_the_browser(page: Page) -> None:
@@ -146,14 +153,14 @@ def test_a_kind_in_the_address_is_chosen_and_one_that_is_none_is_said(collected:
     expect(page.locator("th[aria-sort=descending]")).to_have_text("Size")
 
 
-def test_the_line_of_time_has_bars_between_gaps_and_marks_for_facts(collected: Collected, page: Page) -> None:
-    held, gap = layer(page, "coverage", "held"), layer(page, "coverage", "gap")
+def test_the_line_of_time_has_bars_between_gaps_and_marks_for_facts(collected: Collected, looked: Page) -> None:
+    held, gap = layer(looked, "coverage", "held"), layer(looked, "coverage", "gap")
     starts = [left for row, left in zip(held["row"], held["left"], strict=True) if row == 0]
     assert hours(collected, starts) == [0, 103]
     assert (hours(collected, gap["left"]), hours(collected, gap["right"])) == ([100], [103])
-    assert hours(collected, layer(page, "coverage", "revision")["left"]) == [203]
-    assert hours(collected, layer(page, "coverage", "outlier")["left"]) == [303]
-    hole = layer(page, "coverage", "hole")
+    assert hours(collected, layer(looked, "coverage", "revision")["left"]) == [203]
+    assert hours(collected, layer(looked, "coverage", "outlier")["left"]) == [303]
+    hole = layer(looked, "coverage", "hole")
     assert (hours(collected, hole["left"]), hours(collected, hole["right"])) == ([50], [60])
 
 
@@ -238,12 +245,13 @@ def test_what_is_collected_appears_without_a_reload_and_the_view_stays(
     assert page.evaluate("window.stayed")
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.slow)])
 def test_a_phone_needs_no_sideways_scrolling(collected: Collected, visit: Visit, theme: str) -> None:
     page = visit(f"{collected.dashboard.url}?page=data&theme={theme}", width=390, height=844)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.slow
 def test_the_other_theme_draws_the_line_of_time_anew(page: Page) -> None:
     colour = "() => document.querySelector('html').dataset.theme"
     page.get_by_role("button", name="Switch between").click()
@@ -265,6 +273,7 @@ def test_an_empty_lake_says_what_to_do_and_fills_when_candles_land(tmp_path: Pat
     expect(page.get_by_text("From a file: nothing is due")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_torn_files_spoil_only_what_needs_them_and_names_are_shown_as_text(
     collected: Collected, tmp_path: Path, serve: Serve, visit: Visit
 ) -> None:

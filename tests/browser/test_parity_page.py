@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from dashboards.parity_queries import VERDICTS
 from data.runs import read_run
 from data.writer import Lake
 from flows.parameters import LiveParameters
 from flows.parity import check_parity
-from tests.browser.conftest import Dashboard, Serve, Visit, chart, layer, serving, wait_until_filled
+from tests.browser.conftest import Dashboard, Serve, Visit, chart, layer, serving, visiting, wait_until_filled
 from tests.browser.test_session_page import until
 from tests.browser.test_states import EVIL
 from tests.flow.test_live_parity import FIRST, MARKET, candle_rows, random_candles
@@ -112,10 +112,11 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compared]:
         yield Compared(stack.enter_context(serving(lake.root, folder)), lake, run, other, candles)
 
 
-@pytest.fixture
-def page(compared: Compared, visit: Visit) -> Page:
-    """A visitor's page of the session's parity."""
-    return visit(compared.url)
+@pytest.fixture(scope="module")
+def looked(compared: Compared, chromium: Browser) -> Iterator[Page]:
+    """The page of the session's parity, for tests that only look."""
+    with visiting(chromium) as visit:
+        yield visit(compared.url)
 
 
 def listed(page: Page) -> list[list[str]]:
@@ -158,48 +159,50 @@ def test_without_a_session_in_the_address_all_are_listed_and_lead_to_theirs(comp
     expect(page).to_have_title("Parity · jarvis")
 
 
-def test_the_verdict_is_said_with_what_to_type_for_the_candles_that_came_later(compared: Compared, page: Page) -> None:
+def test_the_verdict_is_said_with_what_to_type_for_the_candles_that_came_later(
+    compared: Compared, looked: Page
+) -> None:
     counts = compared.rows("parity")["verdict"].value_counts()
-    head = page.get_by_role("region", name="The session and its parity")
+    head = looked.get_by_role("region", name="The session and its parity")
     expect(head).to_contain_text(f"{counts['equal']} of {COMPARED} candles are as in the backtest")
     causes = ", ".join(f"{counts[name]} by {name}" for name in VERDICTS[:-1])
     expect(head).to_contain_text(f"{COMPARED - counts['equal']} differ: {causes}.")
     expect(head).to_contain_text(f"{PENDING} candles were decided since and not compared yet")
     expect(head).to_contain_text(f"jarvis parity {compared.run}")
-    tile = page.locator(".tile[data-metric=equal]:visible")
+    tile = looked.locator(".tile[data-metric=equal]:visible")
     expect(tile).to_contain_text(f"{100 * counts['equal'] / COMPARED:.2f} %")
 
 
-def test_every_candle_has_a_mark_by_its_verdict(compared: Compared, page: Page) -> None:
-    told, marks = compared.rows("parity"), layer(page, "strip", "marks")
+def test_every_candle_has_a_mark_by_its_verdict(compared: Compared, looked: Page) -> None:
+    told, marks = compared.rows("parity"), layer(looked, "strip", "marks")
     later = compared.rows("decisions")["ts"].iloc[-PENDING:]
     assert marks["ts"] == [ts.timestamp() * 1000 for ts in [*told["ts"], *later]]
     assert marks["verdict"] == [*told["verdict"], *["not compared"] * PENDING]
     assert len(set(marks["color"])) == 6
 
 
-def test_both_equities_and_their_distance_are_drawn_on_one_time(compared: Compared, page: Page) -> None:
+def test_both_equities_and_their_distance_are_drawn_on_one_time(compared: Compared, looked: Page) -> None:
     told = compared.rows("parity")
-    backtest, live = (one["data"] for one in chart(page, "curves")["layers"])
+    backtest, live = (one["data"] for one in chart(looked, "curves")["layers"])
     assert live["live"] == list(told["live_equity"])
     assert backtest["backtest"] == list(told["backtest_equity"])
-    apart = chart(page, "distance")["layers"][-1]["data"]["apart"]
+    apart = chart(looked, "distance")["layers"][-1]["data"]["apart"]
     assert apart == pytest.approx(list(1e4 * (told["live_equity"] / told["backtest_equity"] - 1)))
-    canvas = page.locator("canvas").first.bounding_box()
+    canvas = looked.locator("canvas").first.bounding_box()
     assert canvas is not None
-    page.mouse.move(canvas["x"] + canvas["width"] / 3, canvas["y"] + 40)
-    expect(page.locator("#read-strip")).to_contain_text("equal")
-    page.mouse.wheel(0, -400)
+    looked.mouse.move(canvas["x"] + canvas["width"] / 3, canvas["y"] + 40)
+    expect(looked.locator("#read-strip")).to_contain_text("equal")
+    looked.mouse.wheel(0, -400)
     whole = [ts.timestamp() * 1000 for ts in told["ts"].iloc[[0, -1]]]
-    until(lambda: chart(page, "distance")["x"][0] > whole[0])
-    assert chart(page, "strip")["x"] == chart(page, "curves")["x"] == chart(page, "distance")["x"]
+    until(lambda: chart(looked, "distance")["x"][0] > whole[0])
+    assert chart(looked, "strip")["x"] == chart(looked, "curves")["x"] == chart(looked, "distance")["x"]
 
 
 def test_the_candles_that_differ_are_listed_newest_first_with_their_detail_in_full(
-    compared: Compared, page: Page
+    compared: Compared, looked: Page
 ) -> None:
     told = compared.rows("parity").query("verdict != 'equal'").iloc[::-1]
-    assert [row[:3] for row in listed(page)] == [
+    assert [row[:3] for row in listed(looked)] == [
         [minute(ts), verdict, detail] for ts, verdict, detail in told[["ts", "verdict", "detail"]].to_numpy()
     ]
 
@@ -251,9 +254,9 @@ def test_a_candle_is_picked_by_mouse_or_keys_and_shown_amid_its_neighbours(compa
     expect(again.locator("article").first).to_contain_text(minute(newest))
 
 
-def test_what_the_causes_come_to_adds_up(compared: Compared, page: Page) -> None:
+def test_what_the_causes_come_to_adds_up(compared: Compared, looked: Page) -> None:
     told = compared.rows("parity")
-    rows = {row[0]: row[1:] for row in cells(page, "What each cause comes to")}
+    rows = {row[0]: row[1:] for row in cells(looked, "What each cause comes to")}
     assert [*rows] == [*VERDICTS, "all"]
     apart = (told["live_equity"] - told["backtest_equity"]).iloc[-1]
     assert rows["all"][0] == str(COMPARED)
@@ -263,6 +266,7 @@ def test_what_the_causes_come_to_adds_up(compared: Compared, page: Page) -> None
     assert float(rows["fill"][3]) > 0
 
 
+@pytest.mark.slow
 def test_an_address_with_things_that_are_not_there_says_so(compared: Compared, visit: Visit) -> None:
     page = visit(f"{compared.url}&candle=2020-01-01T00:00:00&verdict={EVIL}&at=99")
     card = page.get_by_role("region", name="The candle and its neighbours")
@@ -278,7 +282,7 @@ def test_an_address_with_things_that_are_not_there_says_so(compared: Compared, v
     assert f"page=parity&run={compared.other}" in gone.url
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.slow)])
 def test_a_phone_needs_no_sideways_scrolling(compared: Compared, visit: Visit, theme: str) -> None:
     page = visit(f"{compared.url}&theme={theme}", width=390, height=844)
     page.locator("tr[data-candle] td.detail").last.click()
@@ -317,6 +321,7 @@ def test_a_session_that_was_never_compared_says_how_and_fills_when_it_is(compare
     wait_until_filled(page)
 
 
+@pytest.mark.slow
 def test_another_session_that_is_picked_begins_without_what_was_chosen_for_the_first(
     compared: Compared, visit: Visit
 ) -> None:
@@ -346,6 +351,7 @@ def test_what_is_compared_anew_is_shown_while_what_was_typed_and_picked_stays(co
     assert page.evaluate("window.stayed")
 
 
+@pytest.mark.slow
 def test_an_empty_lake_says_what_to_do(tmp_path: Path, serve: Serve, visit: Visit) -> None:
     page = visit(f"{serve(tmp_path / 'lake').url}?page=parity")
     expect(page.get_by_text("No session yet")).to_be_visible()

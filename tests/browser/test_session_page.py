@@ -14,14 +14,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from data.runs import canonical, read_run
 from data.writer import Lake
 from flows.parameters import LiveParameters
 from flows.parity import check_parity
 from tasks.trade.halt import halt, resume
-from tests.browser.conftest import Dashboard, Serve, Visit, chart, layer, serving, wait_until_filled
+from tests.browser.conftest import Dashboard, Serve, Visit, chart, layer, serving, visiting, wait_until_filled
 from tests.flow.test_live_parity import FIRST, MARKET, candle_rows, random_candles
 from tests.servers.recorded_market import EXCHANGE, Replay, replay
 
@@ -131,6 +131,13 @@ def compare_by_hand(made: Traded) -> None:
     made.lake.append("reconciliations", accepted.assign(ts=later, kind="accepted", detail="BTC: 2 accepted"))
 
 
+@pytest.fixture(scope="module")
+def looked(traded: Traded, chromium: Browser) -> Iterator[Page]:
+    """The page of the session, for tests that only look."""
+    with visiting(chromium) as visit:
+        yield visit(traded.url)
+
+
 @pytest.fixture
 def page(traded: Traded, visit: Visit) -> Page:
     """A visitor's page of the session."""
@@ -164,13 +171,13 @@ def test_the_navigation_leads_to_the_newest_session(traded: Traded, visit: Visit
     expect(page.get_by_text("2 sessions")).to_be_visible()
 
 
-def test_the_headline_says_where_the_session_stands(traded: Traded, page: Page) -> None:
+def test_the_headline_says_where_the_session_stands(traded: Traded, looked: Page) -> None:
     equity, decisions = traded.rows("equity").iloc[-1], traded.rows("decisions").iloc[-1]
-    said = {name: page.locator(f".tile[data-metric={name}]:visible") for name in
+    said = {name: looked.locator(f".tile[data-metric={name}]:visible") for name in
             ("candle", "position", "equity", "gain", "balance", "drawdown", "decision")}  # fmt: skip
-    expect(page.locator(".run strong:visible")).to_have_text("macd")
-    expect(page.get_by_role("region", name="Mode")).to_contain_text(f"Real money: orders are sent to {EXCHANGE}")
-    expect(page.locator(".banner .badge.live:visible")).to_have_text("live")
+    expect(looked.locator(".run strong:visible")).to_have_text("macd")
+    expect(looked.get_by_role("region", name="Mode")).to_contain_text(f"Real money: orders are sent to {EXCHANGE}")
+    expect(looked.locator(".banner .badge.live:visible")).to_have_text("live")
     expect(said["candle"]).to_contain_text(f"{equity['ts']:%H:%M}")
     expect(said["equity"]).to_contain_text(f"{equity['equity']:,.2f}")
     expect(said["gain"]).to_contain_text(f"{equity['equity'] - 50_000:+,.2f}")
@@ -183,9 +190,9 @@ def test_the_headline_says_where_the_session_stands(traded: Traded, page: Page) 
     expect(said["balance"]).to_contain_text(f"{50_000 - spent:,.2f}")
 
 
-def test_health_is_told_in_lights_with_words(page: Page) -> None:
-    expect(page.locator(".freshness [data-state=late]")).to_contain_text("candles behind")
-    lights = {name: page.locator(f"[data-sign={name}] .light:visible") for name in
+def test_health_is_told_in_lights_with_words(looked: Page) -> None:
+    expect(looked.locator(".freshness [data-state=late]")).to_contain_text("candles behind")
+    lights = {name: looked.locator(f"[data-sign={name}] .light:visible") for name in
               ("trading", "delay", "clock", "gaps", "orders", "account")}  # fmt: skip
     expect(lights["delay"]).to_have_text("Decided 0.0 s after the close")
     expect(lights["orders"]).to_have_text("No unknown order")
@@ -214,15 +221,15 @@ def test_a_card_leads_to_its_session_without_a_reload(traded: Traded, page: Page
     assert page.evaluate("window.stayed")
 
 
-def test_the_decisions_are_listed_newest_first(traded: Traded, page: Page) -> None:
-    told, decisions = cells(page, "Decisions"), traded.rows("decisions").iloc[::-1]
+def test_the_decisions_are_listed_newest_first(traded: Traded, looked: Page) -> None:
+    told, decisions = cells(looked, "Decisions"), traded.rows("decisions").iloc[::-1]
     assert [row[0] for row in told] == [f"{ts:%Y-%m-%d %H:%M}" for ts in decisions["ts"]]
     assert [row[3] for row in told] == decisions["detail"].tolist()
     assert {row[1] for row in told} == {"buy", "sell", "hold"}
 
 
-def test_an_order_is_told_with_its_events_and_its_fill(traded: Traded, page: Page) -> None:
-    told, fills = cells(page, "Orders"), traded.rows("fills")
+def test_an_order_is_told_with_its_events_and_its_fill(traded: Traded, looked: Page) -> None:
+    told, fills = cells(looked, "Orders"), traded.rows("fills")
     assert {row[0] for row in told} == set(traded.rows("orders")["order_id"])
     assert re.fullmatch(r"intent \S+ \S+ → sent \S+ \S+ → accepted \S+ \S+ → filled \S+ \S+", told[-1][5])
     first = fills.sort_values("ts").iloc[0]
@@ -230,11 +237,11 @@ def test_an_order_is_told_with_its_events_and_its_fill(traded: Traded, page: Pag
     assert told[-1][6:] == [f"{first[name]:,.8g}" for name in ("amount", "price", "fee")]
 
 
-def test_what_is_unexplained_comes_first_and_is_marked_while_it_stands(page: Page) -> None:
-    told = cells(page, "Account against ledger")
+def test_what_is_unexplained_comes_first_and_is_marked_while_it_stands(looked: Page) -> None:
+    told = cells(looked, "Account against ledger")
     assert [row[2] for row in told] == ["unexplained: stops trading", "unexplained", "accepted", "deposit"]
     assert told[0][1:6] == ["USD", told[0][2], "100.5", "90.25", "USD: 10.25 less cannot be explained"]
-    marked = page.get_by_role("region", name="Account against ledger").locator("tr.bad")
+    marked = looked.get_by_role("region", name="Account against ledger").locator("tr.bad")
     expect(marked).to_have_count(1)
 
 
@@ -251,16 +258,16 @@ def test_parity_is_told_by_verdict_with_the_candles_that_differ(traded: Traded, 
     page.wait_for_url(re.compile(f"page=live&run={traded.run}"))
 
 
-def test_fills_are_marked_at_the_price_beside_the_strategys_indicators(traded: Traded, page: Page) -> None:
+def test_fills_are_marked_at_the_price_beside_the_strategys_indicators(traded: Traded, looked: Page) -> None:
     fills = traded.rows("fills")
     for side in ("buy", "sell"):
-        marks, made = layer(page, "price", side), fills[fills["side"] == side].sort_values("ts")
+        marks, made = layer(looked, "price", side), fills[fills["side"] == side].sort_values("ts")
         assert marks["ts"] == [ts.timestamp() * 1000 for ts in made["ts"].dt.floor("h")]
         assert marks["price"] == pytest.approx(list(made["price"]))
-    assert {"macd", "histogram"} <= {one["name"] for one in chart(page, "oscillator-0")["layers"]}
+    assert {"macd", "histogram"} <= {one["name"] for one in chart(looked, "oscillator-0")["layers"]}
     equity = traded.rows("equity")
-    assert chart(page, "equity")["layers"][-1]["data"]["equity"] == list(equity["equity"])
-    assert chart(page, "drawdown")["layers"][-1]["data"]["drawdown"] == list(equity["drawdown"])
+    assert chart(looked, "equity")["layers"][-1]["data"]["equity"] == list(equity["equity"])
+    assert chart(looked, "drawdown")["layers"][-1]["data"]["drawdown"] == list(equity["drawdown"])
 
 
 def test_a_new_decision_appears_in_tables_charts_and_lines_without_a_reload_and_a_zoom_stays(
@@ -319,7 +326,7 @@ def test_what_halts_the_session_is_said_at_the_top_until_it_is_over(traded: Trad
     expect(light).to_contain_text("of the day without")
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.slow)])
 def test_a_phone_needs_no_sideways_scrolling(traded: Traded, visit: Visit, theme: str) -> None:
     page = visit(f"{traded.url}&theme={theme}", width=390, height=844)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -328,6 +335,7 @@ def test_a_phone_needs_no_sideways_scrolling(traded: Traded, visit: Visit, theme
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.slow
 def test_a_torn_file_spoils_what_needs_it_and_no_more(
     traded: Traded, tmp_path: Path, serve: Serve, visit: Visit
 ) -> None:

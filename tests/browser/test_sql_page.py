@@ -32,6 +32,13 @@ def served(lake_of_the_flow: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         yield dashboard
 
 
+@pytest.fixture(scope="module")
+def looked(served: Dashboard, chromium: Browser) -> Iterator[Page]:
+    """One page for all attempts."""
+    with visiting(chromium) as visit:
+        yield visit(f"{served.url}?page=sql")
+
+
 @pytest.fixture
 def page(served: Dashboard, chromium: Browser) -> Iterator[Page]:
     with visiting(chromium) as visit:
@@ -148,11 +155,11 @@ def test_tags_in_names_and_values_are_shown_as_text(page: Page) -> None:
     ],
     ids=lambda value: value[:40],
 )
-def test_an_attempt_gets_a_word_and_changes_no_file(page: Page, served: Dashboard, query: str, word: str) -> None:
+def test_an_attempt_gets_a_word_and_changes_no_file(looked: Page, served: Dashboard, query: str, word: str) -> None:
     before = {file: file.read_bytes() for file in served.lake.rglob("*") if file.is_file()}
-    run(page, query)
-    expect(page.get_by_role("alert")).to_contain_text(word)
-    assert str(served.lake.parent) not in page.content()
+    run(looked, query)
+    expect(looked.get_by_role("alert")).to_contain_text(word)
+    assert str(served.lake.parent) not in looked.content()
     assert {file: file.read_bytes() for file in served.lake.rglob("*") if file.is_file()} == before
 
 
@@ -184,6 +191,7 @@ def test_an_empty_lake_has_views_without_rows(tmp_path: Path, serve: Serve, visi
     expect(page.get_by_text("The lake has no rows for this")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_torn_file_spoils_the_queries_that_need_it(lake_to_change: Path, serve: Serve, visit: Visit) -> None:
     for file in (lake_to_change / "trades").glob("*.parquet"):
         file.write_bytes(b"torn")
@@ -195,7 +203,7 @@ def test_a_torn_file_spoils_the_queries_that_need_it(lake_to_change: Path, serve
     assert cells(page) == [["2"]]
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.slow)])
 def test_a_phone_scrolls_no_page_sideways(served: Dashboard, chromium: Browser, theme: str) -> None:
     with visiting(chromium) as visit:
         page = visit(f"{served.url}?page=sql&theme={theme}", width=390, height=844)

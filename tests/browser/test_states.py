@@ -58,6 +58,7 @@ def test_a_run_that_lands_is_offered_without_a_reload_and_the_page_stays(
     expect(page.get_by_role("option").first).to_contain_text("fast=20")
 
 
+@pytest.mark.slow
 def test_an_unknown_run_says_so_and_offers_the_newest(lake_of_the_flow: Path, serve: Serve, visit: Visit) -> None:
     dashboard = serve(lake_of_the_flow)
     page = visit(f"{dashboard.url}?run={EVIL}&theme=light")
@@ -82,6 +83,7 @@ def test_a_torn_file_spoils_one_card(lake_to_change: Path, serve: Serve, visit: 
     expect(page.get_by_role("heading", name="Drawdown")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_torn_list_of_runs_is_said_in_one_line(lake_to_change: Path, serve: Serve, visit: Visit) -> None:
     for entry in (lake_to_change / "runs" / "_delta_log").iterdir():
         entry.write_text("torn")

@@ -133,6 +133,7 @@ def test_a_zoom_on_a_long_run_brings_its_own_candles_and_zooming_out_the_merged_
     assert page.evaluate(_FIGURES) == figures
 
 
+@pytest.mark.slow
 def test_a_zoomed_view_of_a_session_stays_as_it_is_while_candles_arrive(long_runs: Dashboard, visit: Visit) -> None:
     page = visit(f"{long_runs.url}?page=live&run=session")
     assert np.diff(times(page)[:2]) == [2 * MINUTE]

@@ -26,6 +26,8 @@ LOST_AFTER = ("hang_after", "reset_after", "bad_gateway_after", "no_id", "trunca
 LOST_BEFORE = ("hang_before", "reset_before")
 SPEED = 120.0
 """The exchange's seconds in one of ours: a deadline of some seconds passes within the trial."""
+ATTEMPTS = 10
+"""How often an order is sent that was certainly not taken; on a busy machine one comes too late more than once."""
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def trial(practice: Practice, trader: TradingClient, dice: random.Random, decisi
 def settled(trader: TradingClient, dice: random.Random, decision: uuid.UUID, sent: list[str]) -> tuple[Order, str]:
     """Send the order of a decision until it certainly is one; return it, and `answered`, `found` or `absent, ...`."""
     kind, price = dice.choice([("market", None), ("limit", Decimal(20_000))])
-    for attempt in range(3):
+    for attempt in range(ATTEMPTS):
         client_id = str(uuid.uuid5(decision, str(attempt)))
         sent.append(client_id)
         deadline = trader.deadline(0.4)
@@ -99,4 +101,4 @@ def settled(trader: TradingClient, dice: random.Random, decision: uuid.UUID, sen
         except Refused as error:
             if "Deadline elapsed" not in str(error):  # a busy machine: it came too late, and is certainly none
                 raise
-    pytest.fail("three orders in a row were lost before they were taken")
+    pytest.fail(f"{ATTEMPTS} orders in a row were lost before they were taken")
