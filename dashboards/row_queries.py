@@ -61,26 +61,27 @@ _LESSON = """symbol AS "Stock", side AS "Side", entry_ts AS "Entry Date", exit_t
 
 def trades(lake: Connection, run: Run, wanted: Wanted = Wanted()) -> Found:  # noqa: B008 - it is frozen
     """Return a page of the trades."""
-    return _page(lake, run, "trades", TRADE_COLUMNS, _TRADE_WORDS, wanted)
+    return page(lake, run, "trades", TRADE_COLUMNS, _TRADE_WORDS, wanted)
 
 
 def account(lake: Connection, run: Run, wanted: Wanted = Wanted()) -> Found:  # noqa: B008 - it is frozen
     """Return a page of what the account was at each close."""
-    return _page(lake, run, "equity", ACCOUNT_COLUMNS, _ACCOUNT_WORDS, wanted)
+    return page(lake, run, "equity", ACCOUNT_COLUMNS, _ACCOUNT_WORDS, wanted)
 
 
 def trades_whole(lake: Connection, run: Run, wanted: Wanted) -> pa.Table:
     """Return the trades that have the wanted words, in the wanted order, first under the lesson's headings."""
-    return _whole(lake, run, f"SELECT {_LESSON} FROM trades", TRADE_COLUMNS, _TRADE_WORDS, wanted)  # noqa: S608
+    return whole(lake, run, f"SELECT {_LESSON} FROM trades", TRADE_COLUMNS, _TRADE_WORDS, wanted)  # noqa: S608
 
 
 def account_whole(lake: Connection, run: Run, wanted: Wanted) -> pa.Table:
     """Return the account at the closes that have the wanted words, in the wanted order."""
     columns = "ts, cash, position, price, position * price AS holding, equity, drawdown"
-    return _whole(lake, run, f"SELECT {columns} FROM equity", ACCOUNT_COLUMNS, _ACCOUNT_WORDS, wanted)  # noqa: S608
+    return whole(lake, run, f"SELECT {columns} FROM equity", ACCOUNT_COLUMNS, _ACCOUNT_WORDS, wanted)  # noqa: S608
 
 
-def _page(lake: Connection, run: Run, table: str, columns: dict[str, str], words: str, wanted: Wanted) -> Found:
+def page(lake: Connection, run: Run, table: str, columns: dict[str, str], words: str, wanted: Wanted) -> Found:
+    """Return a page of a run's rows; `columns` sort them by key, `words` is what is searched, both as SQL."""
     condition, values = _condition(run, words, wanted.text)
     count = lake.execute(f"SELECT count(*) FROM {table} WHERE {condition}", values).fetchall()[0][0]  # noqa: S608
     told = ", ".join(f'{_plain(source)} AS "{key}"' for key, source in columns.items())
@@ -93,7 +94,8 @@ def _page(lake: Connection, run: Run, table: str, columns: dict[str, str], words
     return Found(int(count), rows)
 
 
-def _whole(lake: Connection, run: Run, select: str, columns: dict[str, str], words: str, wanted: Wanted) -> pa.Table:
+def whole(lake: Connection, run: Run, select: str, columns: dict[str, str], words: str, wanted: Wanted) -> pa.Table:
+    """Return all of a run's rows that have the wanted words, as `select` has them, in the wanted order."""
     condition, values = _condition(run, words, wanted.text)
     order = _order_by(columns, wanted.order)
     return lake.sql(f"{select} WHERE {condition} ORDER BY {order} LIMIT {MOST_ROWS}", params=values).to_arrow_table()

@@ -15,7 +15,7 @@ class RowTable(JSComponent):
 
     label = param.String(default="Rows", doc="What the rows are, for who cannot see the table.")
     heads = param.List(default=[], doc="Columns: dicts of key, title and kind (number, when or empty).")
-    rows = param.List(default=[], doc="The rows of this page; a cell is a text, or a pair of text and tone.")
+    rows = param.List(default=[], doc="The rows of this page; a cell is a text, or a list of text, tone and address.")
     found = param.Integer(default=0, doc="How many rows there are on all pages.")
     size = param.Integer(default=25, doc="Rows of a full page.")
     page = param.Integer(default=0, doc="Number of this page, from 0.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from panel.viewable import Viewable
 
@@ -22,6 +22,18 @@ _LISTED = 200
 """How many runs the picker shows at a time; the others are found by typing."""
 
 
+class Drawings(Protocol):
+    """The cards of a run's charts."""
+
+    cards: dict[str, Card]
+
+    def preview(self, run: Run) -> dict[str, str]:
+        """Return sketches of what somebody was shown before, by card."""
+
+    async def fill(self, run: Run) -> None:
+        """Ask, draw and show."""
+
+
 class RunPage(ABC):
     """One visitor's page of runs of a kind; which one is picked stands in the address."""
 
@@ -30,8 +42,9 @@ class RunPage(ABC):
     markup: str
     noun: str
     """The kind of runs, in the singular."""
+    charts: Drawings
 
-    def __init__(self, session: Session, charts: LinkedCharts) -> None:
+    def __init__(self, session: Session, charts: Drawings) -> None:
         self.session = session
         self.run: Run | None = None
         self._wanted = ""
@@ -222,6 +235,7 @@ class RunPage(ABC):
 class GrowingPage(RunPage):
     """A page of runs that go on: it is written anew as they do, and drawn anew where that would show something else."""
 
+    charts: LinkedCharts
     drawn: Any = None
     """What the charts depend on, as `write` last found it."""
 

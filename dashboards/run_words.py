@@ -50,7 +50,7 @@ def head(run: Run, links: Sequence[tuple[str, str]] = ()) -> str:
         ("run", run.run_id),
         ("begun" if run.is_session else "recorded", f"{run.created_at:%Y-%m-%d %H:%M} UTC"),
     ]
-    if run.bucket:
+    if run.bucket and run.kind != "sweep":
         chips.insert(6, ("as a whole drawn as candles of", _span(run.bucket)))
     return part("head", run=run, chips=[chip for chip in chips if chip[1]], prefect=_prefect(run), links=links)
 
@@ -67,6 +67,10 @@ def manifest(run: Run) -> str:
 
 _FIRST = {
     "backtest": ["jarvis backtest --exchange sample --symbol AAPL", "jarvis strategies      # what else can be run"],
+    "sweep": [
+        "jarvis sweep --exchange sample --symbol AAPL --split 0.7 \\",
+        "    --grid fast=5:50:5 --grid slow=20:200:20",
+    ],
     "session": ["jarvis practice-exchange --symbol BTC/USD --speed 60", "jarvis live --exchange practice --stream"],
 }
 
@@ -79,7 +83,7 @@ def none_yet(noun: str) -> str:
 
 def absent(wanted: str, newest: Run, theme: str, *, page: str) -> str:
     """Return what to do about a run that the lake does not have."""
-    noun = "session" if newest.is_session else "backtest"
+    noun = "session" if newest.is_session else newest.kind
     address = "?" + urlencode({"page": page, "run": newest.run_id, "theme": theme})
     return part("absent", wanted=wanted, noun=noun, newest=newest, address=address)
 
@@ -88,6 +92,8 @@ def _parameters(run: Run) -> str:
     named = _json(run.parameters)
     if not isinstance(named, dict):
         return run.parameters
+    if run.kind == "sweep":  # what is fixed, and then the grid
+        named = {name: word for part in named.values() if isinstance(part, dict) for name, word in part.items()}
     words = {name: value if isinstance(value, str) else json.dumps(value) for name, value in named.items()}
     return " ".join(f"{name}={word}" for name, word in words.items())
 

@@ -27,9 +27,9 @@ export function render({ model }) {
   }
   const line = (row) => {
     const cells = row.cells.map((cell, n) => {
-      const [words, tone] = Array.isArray(cell) ? cell : [cell, ""]
+      const [words, tone, address] = Array.isArray(cell) ? cell : [cell, ""]
       const first = n === 0 && model.picks
-      const content = first ? make("button", { type: "button", "aria-pressed": String(row.id === model.picked) }, words) : words
+      const content = address ? make("a", { href: address }, words) : first ? make("button", { type: "button", "aria-pressed": String(row.id === model.picked) }, words) : words
       return make("td", { class: `${model.heads[n].kind} ${tone}`, "data-column": model.heads[n].key }, content)
     })
     const made = make("tr", { "data-row": row.id }, ...cells)

@@ -7,5 +7,6 @@ from dashboards.pages.data import DataPage
 from dashboards.pages.parity import ParityPage
 from dashboards.pages.session import SessionPage
 from dashboards.pages.sql import SqlPage
+from dashboards.pages.sweep import SweepPage
 
-PAGES = (BacktestPage, SessionPage, DataPage, ParityPage, SqlPage)
+PAGES = (BacktestPage, SweepPage, SessionPage, DataPage, ParityPage, SqlPage)

@@ -1,0 +1,204 @@
+"""The cards of a sweep's charts: the map of two parameters, parallel coordinates, in-sample against out-of-sample."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import param
+from panel.custom import JSComponent
+
+from dashboards import sweep_charts as charts
+from dashboards import sweep_queries, sweep_words
+from dashboards.chart_cards import drawn_or_fault
+from dashboards.hub import background
+from dashboards.look import Theme, asset, part, script
+from dashboards.queries import Run
+from dashboards.return_cards import pane
+from dashboards.session import Card, Session
+from dashboards.sweep_queries import CELLS, OBJECTIVE, Parameter, Plane, Sample, Wish
+from data.errors import LakeError
+
+_NOTHING = "No parameter of this sweep has more than one value among the sets that could be tried."
+
+
+class Selects(JSComponent):
+    """Boxes side by side, each to choose one of some; `chosen` has the id of the option by the name of the box."""
+
+    boxes = param.List(default=[], doc="Boxes: dicts of name, label and options, which are dicts of id and title.")
+    chosen = param.Dict(default={}, doc="What is chosen, by name.")
+
+    _esm = script("selects.js")
+    _stylesheets = [asset("candle_table.css"), asset("selects.css")]  # noqa: RUF012
+
+
+class Chosen(NamedTuple):
+    """What the map is to show, and what the address names that does not vary."""
+
+    wish: Wish
+    unknown: list[str]
+
+
+class MapCard(Card):
+    """One visitor's map; the address has `x`, `y`, `figure` and `cell`."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__("The map of the parameters")
+        self._session = session
+        self._run: Run | None = None
+        self._turn = 0
+        self._selects = Selects(sizing_mode="stretch_width", margin=(0, 0, 8, 0))
+        self._selects.param.watch(lambda event: session.apply(lambda: self._choose(event.new)), "chosen")
+
+    async def fill(self, run: Run) -> None:
+        """Show what is wanted of a sweep."""
+        self._turn += 1
+        turn, self._run = self._turn, run
+        ask, theme = self._session.hub.ask, self._session.theme
+        try:
+            varied = await ask(sweep_queries.varied, run)
+            chosen = choose(run, varied, self._session.query)
+            found = await ask(sweep_queries.plane, run, chosen.wish) if varied else None
+        except LakeError as error:
+            reason = str(error)
+            self._session.apply(lambda: self.fail(reason) if turn == self._turn else None)
+            return
+        if found is None:
+            self._session.apply(lambda: self.show(part("said", text=_NOTHING)) if turn == self._turn else None)
+            return
+        drawn = await asyncio.to_thread(_draw_map, run, varied, chosen, found, theme)
+        self._session.apply(lambda: self._show(run, varied, chosen.wish, drawn) if turn == self._turn else None)
+
+    def _show(self, run: Run, varied: list[Parameter], wish: Wish, drawn: list[Any] | str) -> None:
+        if isinstance(drawn, str):
+            self.fail(drawn)
+            return
+        names = [{"id": one.name, "title": one.name} for one in varied]
+        boxes = [
+            {"name": "x", "label": "Across", "options": names},
+            *([{"name": "y", "label": "Up", "options": names}] if wish.y else []),
+            {"name": "figure", "label": "Figure", "options": [
+                {"id": name, "title": title} for name, (title, _) in sweep_queries.figures(run).items()
+            ]},
+            {"name": "cell", "label": "Of several sets", "options": [{"id": one, "title": one} for one in CELLS]},
+        ]  # fmt: skip
+        self._selects.param.update(boxes=boxes, chosen={box["name"]: getattr(wish, str(box["name"])) for box in boxes})
+        self.show(self._selects, *map(pane, drawn))
+
+    def _choose(self, chosen: dict[str, str]) -> None:
+        """Take notice of a choice; an axis that is given the other's parameter takes over that of its own."""
+        if self._run is None:
+            return
+        named = {name: str(value) for name, value in chosen.items() if name in Wish._fields}
+        query = self._session.query
+        if named.get("x") == named.get("y") != query.get("x") and "y" in named:
+            named["y"] = query.get("x", "")
+        elif named.get("x") == named.get("y") and "y" in named:
+            named["x"] = query.get("y", "")
+        if any(value != query.get(name, "") for name, value in named.items()):
+            self._session.visit(**named)
+            background(self.fill(self._run))
+
+
+class SweepCharts:
+    """The cards by slot; each is asked for and drawn by itself."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._turn = 0
+        self._map = MapCard(session)
+        self.cards: dict[str, Card] = {
+            "map": self._map,
+            "parallel": Card("The parallel coordinates"),
+            "sample": Card("The comparison of the samples"),
+        }
+
+    def preview(self, run: Run) -> dict[str, str]:  # noqa: ARG002 - there is no sketch of them
+        """Return nothing: they are drawn at once."""
+        return {}
+
+    async def fill(self, run: Run) -> None:
+        """Fill all three."""
+        self._turn += 1
+        turn = self._turn
+        await asyncio.gather(self._map.fill(run), self._parallel(turn, run), self._sample(turn, run))
+
+    async def _parallel(self, turn: int, run: Run) -> None:
+        try:
+            varied = await self._session.hub.ask(sweep_queries.varied, run)
+            names = tuple(one.name for one in varied)
+            found = await self._session.hub.ask(sweep_queries.best_and_rest, run, names)
+        except LakeError as error:
+            self._tell(turn, "parallel", str(error))
+            return
+        if found.rows.empty or not varied:
+            self._tell(turn, "parallel", [part("said", text=_NOTHING if not varied else "No set has an objective.")])
+            return
+        await self._draw(turn, "parallel", _draw_parallel, run, varied, found)
+
+    async def _sample(self, turn: int, run: Run) -> None:
+        told = sweep_queries.terms(run)
+        if told.split is None:
+            said = (
+                "This sweep had no split: all candles chose the best set, and none are left to judge it. See --split."
+            )
+            self._tell(turn, "sample", [part("said", text=said)])
+            return
+        try:
+            found = await self._session.hub.ask(sweep_queries.both_samples, run)
+        except LakeError as error:
+            self._tell(turn, "sample", str(error))
+            return
+        await self._draw(turn, "sample", _draw_sample, run, found)
+
+    async def _draw(self, turn: int, name: str, draw: Callable[..., Any], *details: Any) -> None:
+        self._tell(turn, name, await asyncio.to_thread(draw, *details, self._session.theme))
+
+    def _tell(self, turn: int, name: str, content: list[Any] | str) -> None:
+        def change() -> None:
+            if turn != self._turn:
+                return
+            if isinstance(content, str):
+                self.cards[name].fail(content)
+            else:
+                self.cards[name].show(*map(pane, content))
+
+        self._session.apply(change)
+
+
+def choose(run: Run, varied: list[Parameter], query: dict[str, str]) -> Chosen:
+    """Return what the address wants of a sweep's map; what it does not name, or names wrongly, is chosen for it."""
+    names = [one.name for one in varied]
+    asked = [query.get(axis, "") for axis in "xy"]
+    free = [name for name in names if name not in asked]
+    x = asked[0] if asked[0] in names else next(iter(free), "")
+    left = [name for name in names if name != x]
+    y = asked[1] if asked[1] in left else next(iter(left), "")
+    figure, cell = query.get("figure", ""), query.get("cell", "")
+    wish = Wish(
+        x, y, figure if figure in sweep_queries.figures(run) else OBJECTIVE, cell if cell in CELLS else CELLS[0]
+    )
+    return Chosen(wish, [name for name in asked if name and name not in names])
+
+
+def _draw_map(run: Run, varied: list[Parameter], chosen: Chosen, found: Plane, theme: Theme) -> list[Any] | str:
+    title, unit = sweep_queries.figures(run)[chosen.wish.figure]
+
+    def drawn(found: Plane) -> list[Any]:
+        said = sweep_words.plane(chosen.wish, varied, found, title, chosen.unknown)
+        scale = [sweep_words.scale(*charts.ends(found), unit, charts.shades(theme, 16))] if chosen.wish.y else []
+        return [*charts.chart(found, title, unit, theme), *scale, said]
+
+    return drawn_or_fault(drawn, found)
+
+
+def _draw_parallel(run: Run, varied: list[Parameter], found: Sample, theme: Theme) -> list[Any] | str:
+    objective = sweep_queries.terms(run).objective
+    said = part("said", text=sweep_words.drawn(found))
+    return drawn_or_fault(lambda found: [*charts.parallel(found, varied, objective, theme), said], found)
+
+
+def _draw_sample(run: Run, found: Sample, theme: Theme) -> list[Any] | str:
+    said = part("said", text=sweep_words.beside(sweep_queries.terms(run), found))
+    return drawn_or_fault(lambda found: [*(charts.scatter(found, theme) if found.total else []), said], found)

@@ -1,0 +1,174 @@
+"""A sweep in words: the verdict and its statistics, what its charts show, and its sets as rows of a table."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pandas as pd
+
+from dashboards.look import NONE, figure, number, part
+from dashboards.metric_words import Words
+from dashboards.queries import Rows
+from dashboards.row_words import Cell, tone
+from dashboards.sweep_queries import MARKED, Parameter, Plane, Progress, Sample, Terms, Wish
+from data.sweep_metrics import SWEEP_METRICS
+
+_TILES = (
+    "deflated_sharpe",
+    "best_sharpe",
+    "expected_maximum_sharpe",
+    "probabilistic_sharpe",
+    "overfitting_probability",
+    "minimum_track_record",
+    "trials",
+    "sets",
+    "failed_sets",
+    "best_set",
+    "best_objective",
+)
+_OF_A_PERIOD = {"best_sharpe", "expected_maximum_sharpe"}
+
+SET_HEADS = [
+    {"key": key, "title": title, "kind": kind}
+    for key, title, kind in (
+        ("rank", "Rank", "number"),
+        ("number", "Set", "number"),
+        ("parameters", "Parameters", "when"),
+        ("objective", "Objective", "number"),
+        ("out_objective", "Out-of-sample", "number"),
+        ("sharpe", "Sharpe", "number"),
+        ("return", "Return", "number"),
+        ("drawdown", "Drawdown", "number"),
+        ("trades", "Trades", "number"),
+        ("win_rate", "Win rate", "number"),
+        ("out_return", "Return out-of-sample", "number"),
+        ("backtest", "Run in full", "when"),
+        ("reason", "Why not", ""),
+    )
+]
+"""The columns of the table of sets; the keys are those of `sweep_queries.SET_COLUMNS`."""
+
+
+def verdict(metrics: Rows) -> str:
+    """Return the verdict and the reason for it, success or not in the same size."""
+    found = metrics.to_dict("index").get("verdict")
+    if found is None:
+        return part("fault", title="The verdict cannot be shown", text="The lake has no statistics of this sweep.")
+    supported = found["value"] == 1
+    told = str(found["note"]).removeprefix("supported: " if supported else "not proven: ")
+    title, badge = ("Supported", "practice") if supported else ("Not proven", "live")
+    return part("verdict", title=title, tone=badge, text=f"{told[:1].upper()}{told[1:]}.")
+
+
+def tiles(metrics: Rows) -> str:
+    """Return the statistics with what they mean."""
+    rows = metrics.to_dict("index")
+    return part("tiles", tiles=[_tile(name, rows.get(name)) for name in _TILES])
+
+
+def progress(found: list[Progress]) -> str:
+    """Say which sweeps are under way; empty where none is."""
+    if not found:
+        return ""
+    told = "; ".join(f"{one.run_id}: {one.sets:,} set{'' if one.sets == 1 else 's'} tried" for one in found[:5])
+    more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
+    title = "A sweep is under way" if len(found) == 1 else f"{len(found)} sweeps are under way"
+    text = f"{told}{more}. It is listed when it is judged. One that was broken off goes on by the same command."
+    return part("message", title=title, text=text)
+
+
+def plane(wish: Wish, varied: list[Parameter], found: Plane, title: str, unknown: list[str]) -> str:
+    """Say what the map shows, what is not varied of what the address names, and what stands for several sets."""
+    others = [one.name for one in varied if one.name not in (wish.x, wish.y)]
+    merged = [axis.name for axis in found.axes if axis.merged]
+    told = [f"No parameter {', '.join(unknown)} varies in this sweep."] if unknown else []
+    told.append(f"{title} by {wish.x}{f' and {wish.y}' if wish.y else ''}.")
+    if merged:
+        told.append(f"Values of {' and '.join(merged)} that lie beside each other are merged.")
+    if others:
+        told.append(f"Other parameters vary too: {', '.join(others)}.")
+    if merged or others:
+        which = "the set of the best objective" if wish.cell == "best" else "the median of its sets"
+        told.append(f"What stands for several sets is {which}.")
+    return part("said", text=" ".join(told))
+
+
+def scale(low: float, high: float, unit: str, colours: list[str]) -> str:
+    """Return the scale of colours."""
+    return part("scale", low=text(low, unit), high=text(high, unit), colours=", ".join(colours))
+
+
+def drawn(found: Sample) -> str:
+    """Say which sets the parallel coordinates draw."""
+    few = len(found.rows) < found.total
+    which = "The best and an even sample of the rest" if few else "All"
+    return f"{which}: {len(found.rows):,} of {found.total:,} sets with an objective; the best {MARKED} stand out."
+
+
+def beside(told: Terms, found: Sample) -> str:
+    """Say how the best set did on the candles that did not choose it."""
+    if found.rows.empty:
+        return "No set has an objective both in-sample and out-of-sample."
+    best = found.rows.iloc[0]
+    sample = (
+        ""
+        if len(found.rows) == found.total
+        else f" Drawn are {len(found.rows):,} of them: the best, and an even sample."
+    )
+    share = f"the first {told.split:.0%} of the candles" if told.split else "the first candles"
+    return (
+        f"Ranked by {share}, {found.total:,} sets. The best of them, {parameters(str(best['parameters']))}, is number "
+        f"{best['out_rank']:,} on those that follow. Below the diagonal a set did worse there than before.{sample}"
+    )
+
+
+def set_rows(rows: Rows, theme: str) -> list[dict[str, Any]]:
+    """Return sets as rows of a table."""
+    return [{"id": str(row["number"]), "cells": _set(row, theme)} for row in rows.to_dict("records")]
+
+
+def parameters(written: str) -> str:
+    """Write the parameters of a set in one line.
+
+    >>> parameters('{"fast":5,"slow":20}')
+    'fast=5 slow=20'
+    """
+    named = json.loads(written)
+    return " ".join(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in named.items())
+
+
+def text(value: float | None, unit: str) -> str:
+    """Write a figure; ratios with three decimals, as those of one period are small."""
+    if unit == "ratio" and value is not None and abs(value) < 1:
+        return f"{value:.3f}"
+    return figure(value, unit)
+
+
+def _tile(name: str, row: dict[Any, Any] | None) -> Words:
+    metric = SWEEP_METRICS[name]
+    value = None if row is None or pd.isna(row["value"]) else float(row["value"])
+    shown = text(value, metric.unit) if name not in _OF_A_PERIOD or value is None else f"{value:.3f}"
+    note = "not recorded" if row is None else row["note"] if isinstance(row["note"], str) else ""
+    below = note or ("of one period" if name in _OF_A_PERIOD else "")
+    return Words(name, metric.title, shown, below, metric.meaning, metric.source, "")
+
+
+def _set(row: dict[Any, Any], theme: str) -> list[Cell]:
+    failed, backtest = pd.isna(row["objective"]), row["backtest"]
+    ran: Cell = NONE
+    if isinstance(backtest, str):
+        ran = [backtest, "", "?" + urlencode({"page": "backtest", "run": backtest, "theme": theme})]
+    return [
+        NONE if failed else f"{row['rank']:,}", f"{row['number']:,}", parameters(row["parameters"]),
+        number(_rounded(row["objective"])), number(_rounded(row["out_objective"])), figure(row["sharpe"], "ratio"),
+        [figure(row["return"], "fraction"), tone(row["return"])], figure(row["drawdown"], "fraction"),
+        NONE if pd.isna(row["trades"]) else f"{row['trades']:,.0f}", figure(row["win_rate"], "fraction"),
+        [figure(row["out_return"], "fraction"), tone(row["out_return"])], ran,
+        row["reason"] if isinstance(row["reason"], str) else "",
+    ]  # fmt: skip
+
+
+def _rounded(value: float) -> float:
+    return value if pd.isna(value) else float(f"{value:.5g}")
