@@ -1,8 +1,8 @@
 """Takes the pictures of the dashboard: `make pictures`, or of some pages `python -m docs.pictures live parity`.
 
 Every page that the dashboard has, dark and light, on a desktop and on a phone, into docs/pictures; and the three of the
-README. The lake is a fresh one that the flows have written: backtests of the sample, and a session on recorded candles,
-compared with its backtest. The browser is Chromium.
+README. The lake is a fresh one that the flows have written: backtests and a sweep of the sample, and a session on recorded
+candles, compared with its backtest. The browser is Chromium.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ README = {
 }
 """Pictures that stand in docs under another name too."""
 
-_STRATEGIES = ("macd", "sma_crossover")
+_FLOWS = (
+    "backtest --strategy macd",
+    "sweep --strategy sma_crossover --grid fast=5:50:5 --grid slow=20:200:20 --split 0.7",
+    "backtest --strategy sma_crossover",
+)
 _CANDLES = 120
 _COLOURS = 128
 
@@ -62,8 +66,8 @@ def main() -> None:
 def write_lake(folder: Path) -> str:
     """Let the flows fill a lake; return the run of its session."""
     os.environ |= {"JARVIS_LAKE": str(folder / "lake"), "JARVIS_STATE": str(folder / "state"), "PREFECT_API_URL": ""}
-    for strategy in _STRATEGIES:
-        command = [sys.executable, "-m", "flows.cli", "backtest", "--strategy", strategy]
+    for flow in _FLOWS:
+        command = [sys.executable, "-m", "flows.cli", *flow.split()]
         subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
     lake, candles = Lake(folder / "lake"), random_candles(3, FIRST + _CANDLES)
     lake.append("candles", candle_rows(candles))

@@ -97,9 +97,10 @@ class Filled:
 
 @pytest.fixture(scope="session")
 def lake_for_every_page(lake_of_the_flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Filled:
-    """The lake of the flow, with a session in it that was compared; in one candle it filled otherwise."""
+    """The lake of the flow, with a sweep, and a session that was compared; in one candle it filled otherwise."""
     folder = tmp_path_factory.mktemp("every_page")
     lake = Lake(Path(shutil.copytree(lake_of_the_flow, folder / "lake")))
+    jarvis(lake.root, "sweep", "--grid", "fast=5:15:5", "--grid", "slow=20:40:10", "--split", "0.7", "--best", "1")
     candles = random_candles(3, FIRST + 60)
     lake.append("candles", candle_rows(candles))
     parameters = LiveParameters(exchange=EXCHANGE, timeframe="1h", cash=50_000.0, params={"fast": 2, "slow": 4},
@@ -123,7 +124,12 @@ def lake_to_change(lake_of_the_flow: Path, tmp_path: Path) -> Path:
 
 def backtest(lake: Path, *options: str) -> None:
     """Run the flow, as the user does."""
-    command = [sys.executable, "-m", "flows.cli", "backtest", "--exchange", "sample", "--symbol", "AAPL", *options]
+    jarvis(lake, "backtest", *options)
+
+
+def jarvis(lake: Path, flow: str, *options: str) -> None:
+    """Run a flow over the sample."""
+    command = [sys.executable, "-m", "flows.cli", flow, "--exchange", "sample", "--symbol", "AAPL", *options]
     environment = {**os.environ, "JARVIS_LAKE": str(lake), "PREFECT_API_URL": ""}
     done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
