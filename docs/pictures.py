@@ -1,8 +1,8 @@
 """Takes the pictures of the dashboard: `make pictures`, or of some pages `python -m docs.pictures live parity`.
 
 Every page that the dashboard has, dark and light, on a desktop and on a phone, into docs/pictures; and the three of the
-README. The lake is a fresh one that the flows have written: backtests and a sweep of the sample, and a session on recorded
-candles, compared with its backtest. The browser is Chromium.
+README. The lake is a fresh one that the flows have written: backtests and a sweep of the sample, and a session on
+recorded candles, compared with its backtest. The browser is Chromium.
 """
 
 from __future__ import annotations

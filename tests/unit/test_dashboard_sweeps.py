@@ -28,7 +28,7 @@ GRID = {"fast": "1:3:1", "slow": "10,20", "mode": "long,short"}
 
 
 def grid() -> list[dict[str, Any]]:
-    """Twelve sets whose objective is fast + slow / 100, and 100 more where they go short; out-of-sample the negative."""
+    """Twelve sets whose objective is fast + slow / 100, 100 more if short; out-of-sample the negative."""
     sets = [
         {"fast": fast, "slow": slow, "mode": mode}
         for fast in (1, 2, 3)
