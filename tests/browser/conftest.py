@@ -100,7 +100,7 @@ def lake_for_every_page(lake_of_the_flow: Path, tmp_path_factory: pytest.TempPat
     """The lake of the flow, with a sweep, and a session that was compared; in one candle it filled otherwise."""
     folder = tmp_path_factory.mktemp("every_page")
     lake = Lake(Path(shutil.copytree(lake_of_the_flow, folder / "lake")))
-    jarvis(lake.root, "sweep", "--grid", "fast=5:15:5", "--grid", "slow=20:40:10", "--split", "0.7", "--best", "1")
+    jarvis(lake.root, "sweep", "--grid", "fast=5:15:5", "--grid", "slow=20:40:10", "--split", "0.7", "--best", "0")
     candles = random_candles(3, FIRST + 60)
     lake.append("candles", candle_rows(candles))
     parameters = LiveParameters(exchange=EXCHANGE, timeframe="1h", cash=50_000.0, params={"fast": 2, "slow": 4},
