@@ -48,6 +48,7 @@ class MapCard(Card):
         self._session = session
         self._run: Run | None = None
         self._turn = 0
+        self._shown: dict[str, str] = {}
         self._selects = Selects(sizing_mode="stretch_width", margin=(0, 0, 8, 0))
         self._selects.param.watch(lambda event: session.apply(lambda: self._choose(event.new)), "chosen")
 
@@ -83,22 +84,19 @@ class MapCard(Card):
             ]},
             {"name": "cell", "label": "Of several sets", "options": [{"id": one, "title": one} for one in CELLS]},
         ]  # fmt: skip
-        self._selects.param.update(boxes=boxes, chosen={box["name"]: getattr(wish, str(box["name"])) for box in boxes})
+        self._shown = {str(box["name"]): getattr(wish, str(box["name"])) for box in boxes}
+        self._selects.param.update(boxes=boxes, chosen=self._shown)
         self.show(self._selects, *map(pane, drawn))
 
     def _choose(self, chosen: dict[str, str]) -> None:
-        """Take notice of a choice; an axis that is given the other's parameter takes over that of its own."""
-        if self._run is None:
+        """Take notice of what was chosen; axes that come to have the same parameter change theirs for each other's."""
+        if self._run is None or chosen == self._shown:
             return
-        named = {name: str(value) for name, value in chosen.items() if name in Wish._fields}
-        query = self._session.query
-        if named.get("x") == named.get("y") != query.get("x") and "y" in named:
-            named["y"] = query.get("x", "")
-        elif named.get("x") == named.get("y") and "y" in named:
-            named["x"] = query.get("y", "")
-        if any(value != query.get(name, "") for name, value in named.items()):
-            self._session.visit(**named)
-            background(self.fill(self._run))
+        named = {name: str(chosen.get(name, value)) for name, value in self._shown.items()}
+        if named["x"] == named.get("y"):
+            named |= {"x": self._shown["y"], "y": self._shown["x"]}
+        self._session.visit(**named)
+        background(self.fill(self._run))
 
 
 class SweepCharts:

@@ -76,6 +76,7 @@ def parallel(found: Sample, varied: list[Parameter], title: str, theme: Theme) -
     made.y_range = Range1d(start=-0.14, end=1.14)
     _label(made.xaxis[0], {n: one.name for n, one in enumerate(varied)} | {len(varied): title})
     made.yaxis.visible = made.grid.visible = False
+    made.min_border_right = 8
     return [made]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 from urllib.parse import urlencode
 
@@ -149,7 +150,9 @@ def text(value: float | None, unit: str) -> str:
 def _tile(name: str, row: dict[Any, Any] | None) -> Words:
     metric = SWEEP_METRICS[name]
     value = None if row is None or pd.isna(row["value"]) else float(row["value"])
-    shown = text(value, metric.unit) if name not in _OF_A_PERIOD or value is None else f"{value:.3f}"
+    if value is not None and metric.unit == "count":
+        value = math.ceil(value)
+    shown = f"{value:.3f}" if name in _OF_A_PERIOD and value is not None else text(value, metric.unit)
     note = "not recorded" if row is None else row["note"] if isinstance(row["note"], str) else ""
     below = note or ("of one period" if name in _OF_A_PERIOD else "")
     return Words(name, metric.title, shown, below, metric.meaning, metric.source, "")
