@@ -9,11 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.errors import BadInput
+from tasks.backtest.portfolio import PortfolioSimulation, simulate_portfolio
 from tasks.backtest.simulation import Simulation, simulate
 from tasks.engine.rules import Terms
 from tasks.stage import stage
 
-__all__ = ["Simulation", "execute_backtest", "simulate"]
+__all__ = ["PortfolioSimulation", "Simulation", "execute_backtest", "simulate", "simulate_portfolio"]
 
 
 @stage(name="execute_backtest")

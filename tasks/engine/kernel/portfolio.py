@@ -230,7 +230,8 @@ def close_bar(
             decide_weight(account, seat, bar, wanted, looking, equity, rules[owner], limits[owner], policy.tolerance)
         if account.pending:
             pool.waiting = 1
-            if account.reason != REBALANCE and not (pending and reason == account.reason and goal == account.goal):
+            same = pending and reason == account.reason and (goal == account.goal or reason != SIGNAL)
+            if account.reason != REBALANCE and not same:
                 seat.decided = bar
     return equity
 
