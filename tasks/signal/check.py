@@ -83,7 +83,7 @@ class Report:
 def check(strategy: Strategy, candles: DataFrame | None = None, *, seed: int = 0) -> Report:
     """Check that a strategy depends on its candles alone, does not look ahead, and has a sufficient warm-up.
 
-    Without candles an invented market serves, or five for a portfolio strategy, whose candles are side by side as it
+    Without candles an invented market serves, or three for a portfolio strategy, whose candles are side by side as it
     sees them. The same seed makes the same check. Raises BadInput when there are too
     few candles, and StrategyError when the warm-up is no number; what else the strategy does wrong is in the report.
     What fails one step mostly fails the next for the same reason, so the report ends with the first step that fails:
@@ -195,13 +195,14 @@ class _Checker:
     def _other_future(self, last: int) -> DataFrame:
         """Return the candles with others after row `last`: each at another price and volume, each a possible candle."""
         other = self.candles.copy()
-        later = other.index[last + 1 :]
-        symbols = other["close"].columns if isinstance(self.strategy, PortfolioStrategy) else [None]
-        for symbol in symbols:
-            prices = _PRICES if symbol is None else [(name, symbol) for name in _PRICES]
-            volume = "volume" if symbol is None else ("volume", symbol)
-            other.loc[later, prices] *= self.random.lognormal(0, 1, (len(later), 1))
-            other.loc[later, volume] *= self.random.lognormal(0, 1, len(later))
+        later = len(other) - last - 1
+        names, markets = other.columns.get_level_values(0), other.columns.get_level_values(-1)
+        wide = isinstance(self.strategy, PortfolioStrategy)
+        for symbol in markets.unique() if wide else [None]:
+            own = markets == symbol if wide else np.ones(len(names), dtype=bool)
+            prices, volume = np.flatnonzero(own & names.isin(_PRICES)), np.flatnonzero(own & (names == "volume"))
+            other.iloc[last + 1 :, prices] *= self.random.lognormal(0, 1, (later, 1))
+            other.iloc[last + 1 :, volume] *= self.random.lognormal(0, 1, (later, 1))
         return other
 
     def _compute(self, candles: DataFrame) -> DataFrame | None:

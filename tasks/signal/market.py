@@ -30,11 +30,11 @@ def invented_market(candles: int, seed: int = 0) -> DataFrame:
 
 
 def invented_markets(candles: int, seed: int = 0) -> DataFrame:
-    """Return five invented markets side by side, as a portfolio strategy sees them, NaN where one has no candle.
+    """Return three invented markets side by side, as a portfolio strategy sees them, NaN where one has no candle.
 
     One lacks a candle in ten, one is listed when a twentieth has passed.
     """
-    markets = {symbol: invented_market(candles, seed + number) for number, symbol in enumerate("ABCDE")}
+    markets = {symbol: invented_market(candles, seed + number) for number, symbol in enumerate("ABC")}
     absent = np.random.default_rng(seed).random(candles) < 0.1
     markets["B"].loc[absent] = np.nan
     markets["C"].iloc[: candles // 20] = np.nan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
@@ -71,13 +72,18 @@ def weighed(wide: DataFrame, strategy: PortfolioStrategy) -> dict[str, DataFrame
         raise StrategyError(f"{strategy.name} returned columns of {strange[0]}, which is none of the symbols")
     found = {}
     for symbol in symbols:
-        of_symbol = output.loc[:, output.columns.get_level_values(1) == symbol].droplevel(1, axis=1)
-        seen = DataFrame(wide.xs(symbol, axis=1, level=1))
+        seen = _of(wide, symbol)
         try:
-            found[symbol] = finished(checked(of_symbol, seen, strategy), seen["close"], warmup)
+            found[symbol] = finished(checked(_of(output, symbol), seen, strategy), seen["close"], warmup)
         except StrategyError as error:
             raise StrategyError(f"{symbol}: {error}") from None
     return found
+
+
+def _of(wide: DataFrame, symbol: str) -> DataFrame:
+    """Return the columns of one symbol, under their names."""
+    own = np.flatnonzero(wide.columns.get_level_values(1) == symbol)
+    return wide.iloc[:, own].set_axis(wide.columns.get_level_values(0)[own], axis=1)
 
 
 def _from_listing(frame: DataFrame) -> DataFrame:

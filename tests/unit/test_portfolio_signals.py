@@ -104,9 +104,7 @@ def test_shares_are_equal_unless_all_are_given() -> None:
         shares_of(["A", "B"], {"A": 0.2})
 
 
-@pytest.mark.parametrize(
-    "parameters", [{}, {"lookback": 5, "top": 1}, {"lookback": 20, "top": 2, "positive": False}], ids=str
-)
+@pytest.mark.parametrize("parameters", [{}, {"lookback": 5, "top": 1, "positive": False}], ids=str)
 def test_the_shipped_strategy_of_many_markets_passes_the_check(parameters: dict[str, object]) -> None:
     report = check(create("cross_sectional_momentum", parameters))
     assert report.findings == ()
@@ -119,8 +117,7 @@ def test_a_look_ahead_in_one_market_is_found_with_its_symbol() -> None:
         ("lookahead", "close_seen"),
         ("lookahead", "target"),
     }
-    assert {finding.column[-5:] for finding in report.findings} >= {" of A", " of E"}
-    assert check(Loudest()).passed
+    assert {finding.column[-5:] for finding in report.findings} >= {" of A", " of C"}
 
 
 def test_endless_memory_of_one_market_is_found() -> None:
