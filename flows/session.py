@@ -59,6 +59,8 @@ class Session:
     """Symbols that the exchange does not trade now, and why."""
     promised: dict[str, float] = field(default_factory=dict)
     """By quote currency: the cash of those symbols that begin with this process."""
+    due: pd.Timestamp | None = None
+    """The newest candle that was closed when the last step began; None where the exchange did not tell its time."""
     evaluated: float = float("-inf")
     """When metrics were computed last, by this process' own clock."""
 
