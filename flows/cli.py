@@ -134,7 +134,7 @@ def live(
     try:
         outcomes = _run(live_trading, parameters, recorded=recorded)
     except StepFailed as failed:
-        output.stepped(failed.outcomes, as_json=as_json)
+        output.stepped(failed.outcomes, as_json=as_json, raised=True)
         raise
     output.stepped(outcomes, as_json=as_json)
 
