@@ -17,8 +17,8 @@ from data.views import read
 from data.writer import Claim, Lake
 
 _BOTH = ("data/candles.py", "tasks/signal", "tasks/engine", "tasks/evaluate")
-BACKTESTING = (*_BOTH, "tasks/backtest", "flows/backtest.py")
-SWEEPING = (*BACKTESTING, "flows/sweep.py", "flows/trials.py")
+BACKTESTING = (*_BOTH, "tasks/backtest", "flows/backtest.py", "flows/sensitivity.py")
+SWEEPING = (*BACKTESTING, "flows/sweep.py", "flows/trials.py", "flows/judge.py")
 TRADING = (*_BOTH, "tasks/trade", "tasks/exchange", "flows/live.py")
 """Where the source lies that decides what a backtest, a sweep and a session do."""
 

@@ -44,7 +44,7 @@ def noise(sets: int = 50, count: int = 500, seed: int = 1) -> np.ndarray:
 
 
 def figures(sets: pd.DataFrame, trials: int | None = None) -> tuple[pd.Series, str]:
-    table = judge(sets, trials or len(sets)).set_index("metric")
+    table = judge(sets, trials or len(sets))[0].set_index("metric")
     return table["value"], table.loc["verdict", "note"]
 
 
