@@ -98,8 +98,9 @@ GROUPS: dict[str, tuple[Metric, ...]] = {
             "sharpe_ratio",
             "ratio",
             "Sharpe Ratio",
-            "Annual return per unit of annual volatility, with a risk-free rate of 0.",
-            "Sharpe (1994)",
+            "Annual return per unit of annual volatility, with a risk-free rate of 0; as of the other headlines, the "
+            "interval is of the stationary bootstrap.",
+            "Sharpe (1994); Politis and Romano (1994)",
             "backtesting.py divides its compounded return by its compounded volatility. freqtrade divides summed "
             "trade profits a day by the deviation of single trades, which is not a ratio of returns.",
         ),
@@ -467,6 +468,8 @@ SOURCES: dict[str, str] = {
     "Lo (2002)": "A. W. Lo, The Statistics of Sharpe Ratios, Financial Analysts Journal 58(4)",
     "Martin and McCann (1989)": "P. G. Martin, B. B. McCann, The Investor's Guide to Fidelity Funds, Wiley",
     "Mertens (2002)": "E. Mertens, Comments on variance of the IID estimator in Lo (2002), working paper",
+    "Politis and Romano (1994)": "D. N. Politis, J. P. Romano, The Stationary Bootstrap, "
+    "Journal of the American Statistical Association 89(428)",
     "Rockafellar and Uryasev (2000)": "R. T. Rockafellar, S. Uryasev, Optimization of Conditional Value-at-Risk, "
     "Journal of Risk 2(3)",
     "Sharpe (1964)": "W. F. Sharpe, Capital Asset Prices, Journal of Finance 19(3)",

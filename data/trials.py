@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from data.errors import LakeError
 from data.rows import one_line
-from data.views import connect
+from data.views import connect, read
 from data.writer import Lake
 
 Floats = npt.NDArray[np.float64]
@@ -75,13 +75,13 @@ class Past:
 
     def __init__(self, lake: Lake, exchange: str, symbol: str, timeframe: str) -> None:
         self._series = {"exchange": exchange, "symbol": symbol, "timeframe": timeframe}
-        self._lake = connect(lake, tables={"runs", "sweeps", "metrics", "equity", "candles"})
+        self._lake, self._views = lake, connect(lake, tables={"runs", "sweeps", "metrics", "equity"})
 
     def __enter__(self) -> Past:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lake.close()
+        self._views.close()
 
     def tried(self) -> set[tuple[str, str]]:
         """Return every strategy with parameters (JSON) that a backtest or a sweep has tried, once."""
@@ -122,7 +122,7 @@ class Past:
         rows = self._ask(_SETS, but=but)
         if not rows.num_rows:
             return []
-        days = self._ask(_DAYS)["day"].to_numpy()
+        days = read(self._lake, _DAYS, self._series, tables={"candles"})["day"].to_numpy()
         found = []
         for first, returns in zip(rows["day"].to_pylist(), rows["returns"], strict=True):
             own = np.asarray(returns.values, dtype=np.float64)
@@ -132,7 +132,7 @@ class Past:
 
     def _ask(self, query: str, **named: str) -> pa.Table:
         try:
-            rows: pa.Table = self._lake.sql(query, params=self._series | named).to_arrow_table()
+            rows: pa.Table = self._views.sql(query, params=self._series | named).to_arrow_table()
         except duckdb.Error as error:
             raise LakeError(one_line(error)) from None
         return rows

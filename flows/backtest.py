@@ -83,7 +83,7 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
         timeframe=parameters.timeframe,
         calendar=market.calendar,
     )
-    run, varied = run_id(manifest), sensitivity(candles, strategy, manifest)
+    run, varied = run_id(manifest), sensitivity(candles, signals["signal"].to_numpy(), strategy, manifest)
     record_run(
         lake,
         _run_row(run, manifest, candles.attrs["version"]),

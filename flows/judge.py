@@ -20,6 +20,7 @@ from data.trials import Past
 from data.views import read, read_unrecorded
 from data.writer import Lake
 from flows.sensitivity import COLUMNS, costs_varied
+from flows.trials import target_of
 from tasks.evaluate.account import DAY
 from tasks.evaluate.figure import Figure
 from tasks.evaluate.neighbours import neighbours
@@ -27,7 +28,6 @@ from tasks.evaluate.sample import market_of, period_ends, returns_of
 from tasks.evaluate.verdict import TWICE, Verdict, judge, judge_run, rank
 from tasks.signal import Strategy
 from tasks.signal.registry import build
-from tasks.signal.signals import signals
 
 JUDGING = ("data/trials.py", "tasks/evaluate", "flows/judge.py")
 """Where the source lies that decides a verdict."""
@@ -103,19 +103,20 @@ def best_varied(
         return pd.DataFrame(columns=COLUMNS)
     inside = candles.iloc[: told["split_at"]]
     best = build(strategy, json.loads(ranked["parameters"].iloc[0]))
-    rows = costs_varied(inside, signals(inside, best)["signal"].to_numpy(), told) + neighbours(sets, ranked.iloc[0])
-    return pd.DataFrame(rows, columns=COLUMNS)
+    rows = costs_varied(inside, target_of(inside, best, strategy.shared(inside)), told)
+    return pd.DataFrame(rows + neighbours(sets, ranked.iloc[0]), columns=COLUMNS)
 
 
 def record_verdict(lake: Lake, run: str, verdict: Verdict) -> None:
-    """Append a verdict to the lake, unless the last one of the run says the same."""
-    known = read_unrecorded(lake, "verdicts", lake.table("verdicts"), run, ("judged_at", "supported", "reason"))
-    said = [(row["supported"], row["reason"]) for row in known.sort_by("judged_at").to_pylist()]
-    if said[-1:] == [(verdict.supported, verdict.reason)]:
-        return
-    row = {"run_id": run, "judged_at": datetime.now(UTC), "code_version": code_version(JUDGING)}
-    row |= {"supported": verdict.supported, "reason": verdict.reason}
+    """Append a verdict to the lake, unless the last one of the run was given on the same trials and says the same."""
+    row = {"supported": verdict.supported, "reason": verdict.reason}
     row |= {} if verdict.deflated is None else verdict.deflated._asdict()
+    compared = ("supported", "reason", "trials", "effective_trials")
+    known = read_unrecorded(lake, "verdicts", lake.table("verdicts"), run, ("judged_at", *compared))
+    latest = known.sort_by("judged_at").to_pylist()[-1:]
+    if latest and all(latest[0][name] == row.get(name) for name in compared):
+        return
+    row |= {"run_id": run, "judged_at": datetime.now(UTC), "code_version": code_version(JUDGING)}
     lake.append("verdicts", pa.Table.from_pylist([row], TABLES["verdicts"].schema))
 
 

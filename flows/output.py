@@ -47,7 +47,7 @@ _DROPPABLE = ("Entry Portfolio Holding", "Exit Portfolio Holding", "Fees", "Side
 
 
 def backtest_json(result: Backtest) -> None:
-    """Print the run as one object: run_id, manifest, verdict, metrics (name: value), trades and fills as in the lake."""
+    """Print the run as one object: run_id, manifest, verdict, metrics (name: value), trades and fills."""
     metrics = {row["metric"]: row["value"] for row in _records(result.metrics)}
     simulation = result.simulation
     _dump(

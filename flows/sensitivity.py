@@ -10,11 +10,11 @@ import pandas as pd
 
 from data.errors import JarvisError
 from data.tables import TABLES
-from flows.trials import part_of
+from flows.trials import part_of, target_of
+from tasks.evaluate.account import Floats
 from tasks.evaluate.neighbours import FIGURES
 from tasks.signal import Strategy
 from tasks.signal.registry import build
-from tasks.signal.signals import signals
 
 MULTIPLES = (0, 1, 2, 3)
 """Of fee and slippage; 1 is the run itself."""
@@ -23,23 +23,29 @@ MOST = 2**22
 COLUMNS = tuple(name for name in TABLES["sensitivity"].schema.names if name != "run_id")
 
 
-def sensitivity(candles: pd.DataFrame, strategy: Strategy, manifest: dict[str, Any]) -> pd.DataFrame:
+def sensitivity(candles: pd.DataFrame, target: Floats, strategy: Strategy, manifest: Mapping[str, Any]) -> pd.DataFrame:
     """Return rows as in the table sensitivity, without `run_id`: the costs 0 to 3 times, each parameter a step away.
 
-    A step is a tenth of the value, a whole number at least for a whole number. Texts, flags and zeros are not varied.
-    What the strategy refuses is a row that says why.
+    `target` is the strategy's. A step is a tenth of the value, a whole number at least for a whole number. Texts, flags
+    and zeros are not varied. What the strategy refuses is a row that says why.
     """
-    target = signals(candles, strategy)["signal"].to_numpy()
     rows = costs_varied(candles, target, manifest)
-    steps = list(_steps(strategy))
+    steps, shared = list(_steps(strategy)), strategy.shared(candles)
     too_long = f"not varied: {len(candles):,} candles are too many" if len(candles) * len(steps) > MOST else None
     for name, step, value in steps:
         row = {"varied": name, "step": step, "value": json.dumps(value)}
-        rows.append(row | ({"note": too_long} if too_long else _measured(candles, strategy, name, value, manifest)))
+        if too_long:
+            rows.append(row | {"note": too_long})
+            continue
+        try:
+            other = build(type(strategy), strategy.model_dump() | {name: value})
+            rows.append(row | _figures(candles, target_of(candles, other, shared), manifest))
+        except JarvisError as error:
+            rows.append(row | {"note": str(error)})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def costs_varied(candles: pd.DataFrame, target: Any, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+def costs_varied(candles: pd.DataFrame, target: Floats, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return rows for the costs 0, 1, 2 and 3 times."""
     rows = []
     for multiple in MULTIPLES:
@@ -52,17 +58,7 @@ def costs_varied(candles: pd.DataFrame, target: Any, manifest: Mapping[str, Any]
     return rows
 
 
-def _measured(
-    candles: pd.DataFrame, strategy: Strategy, name: str, value: float, manifest: dict[str, Any]
-) -> dict[str, Any]:
-    try:
-        other = build(type(strategy), strategy.model_dump() | {name: value})
-        return _figures(candles, signals(candles, other)["signal"].to_numpy(), manifest)
-    except JarvisError as error:
-        return {"note": str(error)}
-
-
-def _figures(candles: pd.DataFrame, target: Any, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _figures(candles: pd.DataFrame, target: Floats, manifest: Mapping[str, Any]) -> dict[str, Any]:
     try:
         part = part_of(candles, slice(0, len(candles)), manifest)
         measured = part.course.measure(target)

@@ -22,6 +22,7 @@ from tasks.signal.registry import build
 from tasks.signal.signals import signals, warmup_of
 
 Rows = list[dict[str, Any]]
+Shared = Callable[[Any], npt.NDArray[np.float64]]
 
 _COLUMNS_OUT = ("cumulative_return", "sharpe_ratio", "max_drawdown", "trades")
 _COUNTS = ("observations", "trades")
@@ -58,7 +59,7 @@ class Trials:
     ) -> None:
         self._candles, self._strategy, self._fixed = candles, strategy, fixed
         self._objective = OBJECTIVES[manifest["objective"]]
-        self._shared: Callable[[Any], npt.NDArray[np.float64]] | None = strategy.shared(candles)
+        self._shared: Shared | None = strategy.shared(candles)
         cut = len(candles) if manifest["split"] is None else manifest["split_at"]
         spans = [slice(0, cut), slice(cut, len(candles))]
         self._parts = [part_of(candles, span, manifest) for span in spans if span.start < span.stop]
@@ -80,7 +81,7 @@ class Trials:
             return row | {"failure": f"{type(error).__name__}: {error}".splitlines()[0]}
 
     def _figures(self, strategy: Strategy, number: int) -> dict[str, Any]:
-        target, row = self._target(strategy), dict[str, Any]()
+        target, row = target_of(self._candles, strategy, self._shared), dict[str, Any]()
         for prefix, part, columns in zip(("", "out_"), self._parts, (_COLUMNS, _COLUMNS_OUT), strict=False):
             measured = part.course.measure(target[part.span])
             found = part.stretch.figures(measured.values, measured.tally[0])
@@ -94,10 +95,12 @@ class Trials:
                 row["returns"] = part.stretch.returns(measured.values, measured.tally[0]) if kept else None
         return row
 
-    def _target(self, strategy: Strategy) -> npt.NDArray[np.float64]:
-        if self._shared is None or len(self._candles) <= warmup_of(strategy):
-            return signals(self._candles, strategy)["signal"].to_numpy()
-        return self._shared(strategy)
+
+def target_of(candles: pd.DataFrame, strategy: Strategy, shared: Shared | None) -> npt.NDArray[np.float64]:
+    """Return a strategy's targets, by the way that its sets have in common where there is one."""
+    if shared is None or len(candles) <= warmup_of(strategy):
+        return signals(candles, strategy)["signal"].to_numpy()
+    return shared(strategy)
 
 
 def _plain(name: str, value: float | None) -> float | None:

@@ -68,7 +68,7 @@ def judge(
     3. The probability of overfitting is below one half, that of a choice by lot (Bailey et al. 2017).
     4. Out-of-sample, where there is a split, the best set gained.
     5. At twice the costs it gains still: fees and slippage are estimates, and an error of that size is usual.
-    6. At least half of its neighbours in the grid gain: a peak alone among losses is luck.
+    6. The median of its neighbours in the grid gains: a peak alone among losses is luck.
 
     What cannot be computed, as its metric says, is no reason against a set, but for the first condition. Each condition
     can but refuse, so noise is supported at most as often as the second lets it: one sweep in twenty.

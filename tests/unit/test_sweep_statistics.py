@@ -15,7 +15,7 @@ from tasks.evaluate.sharpe import deflated_sharpe, expected_maximum, minimum_tra
 from tasks.evaluate.verdict import judge
 
 
-def sweep_of(returns: np.ndarray, **columns: object) -> pd.DataFrame:
+def sweep_of(returns: np.ndarray, /, **columns: object) -> pd.DataFrame:
     """Return rows as in sweeps for sets with these returns, a column a set."""
     count, sets = returns.shape
     scores = (returns - returns.mean(axis=0)) / returns.std(axis=0)
