@@ -17,6 +17,8 @@ INT = pa.int64()
 FLAG = pa.bool_()
 TIME = pa.timestamp("us", "UTC")
 NUMBERS = pa.map_(TEXT, FLOAT)
+SERIES = pa.list_(pa.float32())
+"""Numbers in order: half the bytes of `FLOAT`, and returns to seven digits."""
 
 
 class Column(NamedTuple):
@@ -418,11 +420,58 @@ _TABLES = (
             Column(
                 "blocks", NUMBERS, "", "sums s0 to s15 and sums of squares q0 to q15 of the returns in 16 stretches"
             ),
+            Column(
+                "returns",
+                SERIES,
+                "fraction",
+                "returns behind the figures, in-sample, by time; null: it failed, or its returns are not kept",
+            ),
             Column("out_objective", FLOAT, "", "the objective out-of-sample; null without a split, as the next"),
             Column("out_cumulative_return", FLOAT, "fraction", "cumulative return out-of-sample"),
             Column("out_sharpe_ratio", FLOAT, "ratio", "Sharpe ratio out-of-sample, a year"),
             Column("out_max_drawdown", FLOAT, "fraction", "maximum drawdown out-of-sample"),
             Column("out_trades", INT, "count", "round trips out-of-sample"),
+        ),
+    ),
+    Table(
+        name="sensitivity",
+        grain="run, what is varied, and step away from the run",
+        key=("run_id", "varied", "step"),
+        sort=("run_id", "varied", "step"),
+        columns=(
+            Column("run_id", TEXT, "", "the run, or the sweep, whose best set is varied; joins to runs"),
+            Column("varied", TEXT, "", "costs: fee and slippage; else the parameter's name"),
+            Column("step", INT, "count", "multiple of the costs; of a parameter -1 for a lower value, 1 for a higher"),
+            Column("value", TEXT, "JSON", "what it is varied to: the multiple, or the parameter's value"),
+            Column("cumulative_return", FLOAT, "fraction", "as in metrics, with all else equal; so the next ones"),
+            Column("sharpe_ratio", FLOAT, "ratio", "a year; null for a sample too short for it"),
+            Column("period_sharpe", FLOAT, "ratio", "Sharpe ratio of one period: not annualised"),
+            Column("max_drawdown", FLOAT, "fraction", "deepest fall of the equity below its peak, 0 or below"),
+            Column("trades", INT, "count", "round trips, an open one included"),
+            Column("note", TEXT, "", "why there are no figures; null: there are"),
+        ),
+    ),
+    Table(
+        name="verdicts",
+        grain="run and instant of the judgement",
+        key=("run_id", "judged_at"),
+        sort=("run_id", "judged_at"),
+        columns=(
+            Column("run_id", TEXT, "", "backtest or sweep; joins to runs"),
+            Column("judged_at", TIME, "UTC", "instant of the judgement: what was tried until then counts"),
+            Column("supported", FLAG, "", "whether the evidence supports the run, or the best set of the sweep"),
+            Column("reason", TEXT, "", "the verdict in words"),
+            Column("trials", INT, "count", "different strategies and parameters tried on the series, its own included"),
+            Column("effective_trials", FLOAT, "count", "how many of them are different by their returns"),
+            Column("observations", INT, "count", "returns behind the figures"),
+            Column("period_sharpe", FLOAT, "ratio", "Sharpe ratio of one period: not annualised"),
+            Column("expected_maximum_sharpe", FLOAT, "ratio", "that of the luckiest of the effective trials"),
+            Column("strict_expected_maximum_sharpe", FLOAT, "ratio", "that of the luckiest, each trial counted"),
+            Column("probabilistic_sharpe", FLOAT, "fraction", "probability that the true ratio is above 0"),
+            Column("deflated_sharpe", FLOAT, "fraction", "probability that it is above that of the luckiest"),
+            Column("strict_deflated_sharpe", FLOAT, "fraction", "the same, each trial counted as independent"),
+            Column("minimum_track_record", FLOAT, "count", "returns that prove such a ratio; null: none do"),
+            Column("code_version", TEXT, "", "version of Jarvis and hash of the code that judged"),
         ),
     ),
     Table(

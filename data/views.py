@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 
 from data.errors import LakeError
 from data.rows import one_line
-from data.tables import TABLES, TIME, Table
+from data.tables import SERIES, TABLES, TIME, Table
 from data.writer import Lake, quoted
 
 _SQL_TYPES = {
@@ -23,7 +23,14 @@ _SQL_TYPES = {
     pa.bool_(): "BOOLEAN",
     TIME: "TIMESTAMPTZ",
     pa.map_(pa.string(), pa.float64()): "MAP(VARCHAR, DOUBLE)",
+    SERIES: "FLOAT[]",
 }
+
+REVISIONS = {
+    "candles": ("candle_revisions", "WHERE superseded_at IS NULL"),
+    "verdicts": ("verdict_revisions", "QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY judged_at DESC) = 1"),
+}
+"""Tables whose view shows what holds now: the view of all their rows, and which of these hold."""
 
 _OURS: dict[str, Any] = {"python_enable_replacements": False}
 """A name in a query is a view's, never a Python variable's."""
@@ -94,9 +101,10 @@ def connect(
     """Return an in-memory connection with a view for each table, or for some: each costs a look at its log.
 
     The views show one version of the lake, whatever is written later; connect again to see it. `candles` has the
-    current revisions, `candle_revisions` all of them; what belongs to a run is seen once the run is recorded.
-    `portfolio` has the lesson's columns. Times are UTC. A table that cannot be read raises duckdb.Error when it is
-    asked; the others answer. Of the tables of a run none is seen without `runs`.
+    current revisions, `candle_revisions` all of them; `verdicts` the latest of a run, `verdict_revisions` all of them.
+    What belongs to a run is seen once the run is recorded. `portfolio` has the lesson's columns. Times are UTC. A table
+    that cannot be read raises duckdb.Error when it is asked; the others answer. Of the tables of a run none is seen
+    without `runs`.
 
     With `walled`, for SQL that a person typed: no statement can reach a file, the network or an extension, so nothing
     in the lake can be changed. `limits` are further settings of DuckDB, such as memory_limit and threads.
@@ -121,11 +129,11 @@ def connect(
 
 def _create_view(connection: duckdb.DuckDBPyConnection, declared: Table, rows: str) -> None:
     columns = ", ".join(f'"{name}"' for name in declared.schema.names)
-    if declared.name == "candles":
-        connection.execute(f"CREATE OR REPLACE VIEW candle_revisions AS SELECT {columns} FROM ({rows})")
-        rows = "SELECT * FROM candle_revisions WHERE superseded_at IS NULL"
     recorded = " WHERE run_id IN (SELECT run_id FROM runs)" if declared.of_a_run else ""
-    connection.execute(f"CREATE VIEW {declared.name} AS SELECT {columns} FROM ({rows}){recorded}")
+    every, those_that_hold = REVISIONS.get(declared.name, (declared.name, ""))
+    connection.execute(f"CREATE OR REPLACE VIEW {every} AS SELECT {columns} FROM ({rows}){recorded}")
+    if those_that_hold:
+        connection.execute(f"CREATE VIEW {declared.name} AS SELECT {columns} FROM {every} {those_that_hold}")
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, declared: Table, *, walled: bool) -> str:

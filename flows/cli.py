@@ -86,6 +86,19 @@ def sweep(parameters: SweepParameters, as_json: Json = False) -> None:
 
 
 @app.command()
+def judge(run: Annotated[str, typer.Argument(help="A backtest or a sweep, by its id.")], as_json: Json = False) -> None:
+    """Judge a recorded run by all that was tried on its series until now, and record the verdict.
+
+    jarvis judge 0123456789abcdef
+    """
+    from data.writer import Lake
+    from flows import output
+    from flows.judge import judge_again
+
+    output.judged(run, judge_again(Lake.open(), run), as_json=as_json)
+
+
+@app.command()
 @takes(CollectParameters)
 def collect(parameters: CollectParameters, as_json: Json = False) -> None:
     """Bring candles into the lake: from an exchange what the lake lacks, from a file all that is in it.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from flows.outcome import Outcome
     from flows.parameters import LiveParameters
     from flows.sweep import Sweep
+    from tasks.evaluate.verdict import Verdict
     from tasks.fetch.collect import Collected
     from tasks.signal import Strategy
     from tasks.signal.check import Report
@@ -46,13 +47,14 @@ _DROPPABLE = ("Entry Portfolio Holding", "Exit Portfolio Holding", "Fees", "Side
 
 
 def backtest_json(result: Backtest) -> None:
-    """Print the run as one object: run_id, manifest, metrics (name: value), trades and fills (rows as in the lake)."""
+    """Print the run as one object: run_id, manifest, verdict, metrics (name: value), trades and fills."""
     metrics = {row["metric"]: row["value"] for row in _records(result.metrics)}
     simulation = result.simulation
     _dump(
         {
             "run_id": result.run_id,
             "manifest": result.manifest,
+            "verdict": result.verdict.words,
             "metrics": metrics,
             "trades": _rows("trades", simulation.trades, result.run_id),
             "fills": _rows("fills", simulation.fills, result.run_id),
@@ -76,6 +78,7 @@ def backtest_tables(result: Backtest) -> None:
     _print(console, trades.tail(_TRADES_SHOWN), droppable=_DROPPABLE)
     if len(trades) > _TRADES_SHOWN:
         console.print(f"the last {_TRADES_SHOWN} of {len(trades)} trades: jarvis sql has all of them", highlight=False)
+    console.print(result.verdict.words, highlight=False, markup=False, soft_wrap=True)
     console.print(f"run {result.run_id}", highlight=False)
 
 
@@ -102,6 +105,18 @@ def swept(result: Sweep, *, as_json: bool) -> None:
         console.print(f"{len(failed)} of {len(result.sets)} sets failed, the first: {failed.iloc[0]}", markup=False)
     console.print(result.verdict, highlight=False, markup=False, soft_wrap=True)
     console.print(f"sweep {result.run_id}, its best sets in full: {' '.join(result.runs) or 'none'}", highlight=False)
+
+
+def judged(run: str, verdict: Verdict, *, as_json: bool) -> None:
+    """Print a verdict, and what it rests on."""
+    figures = {} if verdict.deflated is None else verdict.deflated._asdict()
+    if as_json:
+        _dump({"run_id": run, "supported": verdict.supported, "reason": verdict.reason} | figures)
+        return
+    console = _console()
+    if figures:
+        _print(console, pd.DataFrame({"figure": list(figures), "value": list(figures.values())}))
+    console.print(verdict.words, highlight=False, markup=False, soft_wrap=True)
 
 
 def announcement(parameters: LiveParameters) -> str:

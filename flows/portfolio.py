@@ -19,8 +19,10 @@ from data.signals import signals_table
 from data.timeframe import parse_timeframe
 from data.writer import Lake
 from flows.backtest import Backtest, run_row
+from flows.judge import judge_backtest
 from flows.parameters import PortfolioParameters
 from flows.report import publish_report
+from flows.sensitivity import COLUMNS
 from tasks.backtest import execute_portfolio_backtest
 from tasks.engine.rules import Limits
 from tasks.evaluate import evaluate_metrics
@@ -73,10 +75,10 @@ def portfolio(parameters: PortfolioParameters) -> Backtest:
         timeframe=parameters.timeframe,
         calendar=manifest["calendar"],
     )
-    result = Backtest(run_id(manifest), manifest, metrics, simulation)
+    run = run_id(manifest)
     record_run(
         lake,
-        run_row(result, max(frame.attrs["version"] for frame in candles.values())),
+        run_row(run, manifest, max(frame.attrs["version"] for frame in candles.values())),
         {
             "signals": pa.concat_tables([signals_table(frame, symbol) for symbol, frame in signals.items()]),
             "orders": simulation.orders,
@@ -87,8 +89,9 @@ def portfolio(parameters: PortfolioParameters) -> Backtest:
             "metrics": metrics,
         },
     )
-    publish_report(result.run_id, manifest, metrics, simulation.trades)
-    return result
+    verdict = judge_backtest(lake, run, manifest, simulation.equity, metrics, pd.DataFrame(columns=COLUMNS))
+    publish_report(run, manifest, metrics, simulation.trades)
+    return Backtest(run, manifest, metrics, simulation, verdict)
 
 
 def describe(

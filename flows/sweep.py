@@ -16,14 +16,14 @@ from data.errors import BadInput
 from data.markets import read_market
 from data.runs import SWEEPING, canonical, code_version, read_run, record_run, run_id
 from data.tables import TABLES
-from data.trials import tried
 from data.views import read_unrecorded
 from data.writer import Claim, Lake
 from flows.backtest import backtest, describe
+from flows.judge import best_varied, judge_sweep, record_verdict
 from flows.parameters import BacktestParameters, SweepParameters
 from flows.report import cells, flow_run_id, tag
 from flows.trials import Rows, Trials
-from tasks.evaluate.verdict import judge, rank
+from tasks.evaluate.verdict import rank
 from tasks.fetch import fetch_data
 from tasks.signal import Strategy
 from tasks.signal.grid import Grid, read_grid
@@ -67,14 +67,17 @@ def sweep(parameters: SweepParameters) -> Sweep:
     market = read_market(lake, *series[:2])
     manifest = describe(parameters, first, market, candles) | _varied(parameters, candles) | {"cash": account.cash}
     run = run_id(manifest)
-    trials = Trials(candles, strategy, dict(parameters.params), manifest)
+    trials = Trials(candles, strategy, dict(parameters.params), manifest, len(places))
     _try_all(lake, run, trials, grid, places)
     sets = _rows(lake, run)
     if sets["failure"].notna().all():
         raise BadInput(f"no set could be tried: {sets['failure'].iloc[0]}")
-    known = tried(lake, *series) | {(strategy.name, text) for text in sets.loc[sets["failure"].isna(), "parameters"]}
-    record_run(lake, _run_row(run, manifest, candles.attrs["version"]), {"metrics": judge(sets, len(known))})
-    metrics = read_run(lake, run, "metrics")
+    varied = best_varied(candles, strategy, manifest, sets)
+    metrics, verdict = judge_sweep(lake, run, manifest, sets, candles, varied)
+    tables = {"metrics": metrics, "sensitivity": varied}
+    record_run(lake, _run_row(run, manifest, candles.attrs["version"]), tables)
+    record_verdict(lake, run, verdict)
+    metrics, sets = read_run(lake, run, "metrics"), sets.drop(columns=["blocks", "returns"])
     runs = [_rerun(parameters, text) for text in rank(sets)["parameters"].head(parameters.best)]
     result = Sweep(run, manifest, sets, metrics, runs)
     _publish(result)
@@ -172,5 +175,5 @@ def _publish(result: Sweep) -> None:
     tag(["sweep", manifest["strategy"], manifest["symbol"], manifest["timeframe"]])
     words = f"# {manifest['strategy']} on {manifest['symbol']} {manifest['timeframe']}\n\nSweep `{result.run_id}`: "
     create_markdown_artifact(words + result.verdict, key="verdict", description=f"Sweep {result.run_id}")
-    best = rank(result.sets).drop(columns=["run_id", "blocks", "failure", "note"]).head(100)
+    best = rank(result.sets).drop(columns=["run_id", "failure", "note"]).head(100)
     create_table_artifact(cells(best), key="sets", description=f"The best sets of sweep {result.run_id}")
