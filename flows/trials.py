@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -45,22 +45,30 @@ class Trials:
     """The candles on which the sets of a sweep are tried: in-sample and, with a split, out-of-sample.
 
     Each part is a backtest of its own that begins with all the cash; signals out-of-sample know the candles before.
+    So is each of the `stretches`, of which the objective alone is wanted. `threads` are those of the machine if None.
     Raises BadInput for what `simulate` would refuse.
     """
 
     def __init__(
-        self, candles: pd.DataFrame, strategy: type[Strategy], fixed: dict[str, Any], manifest: dict[str, Any]
+        self,
+        candles: pd.DataFrame,
+        strategy: type[Strategy],
+        fixed: dict[str, Any],
+        manifest: dict[str, Any],
+        stretches: Mapping[str, slice] | None = None,
+        threads: int | None = None,
     ) -> None:
-        self._candles, self._strategy, self._fixed = candles, strategy, fixed
+        self._candles, self._strategy, self._fixed, self._threads = candles, strategy, fixed, threads or os.cpu_count()
         self._objective = OBJECTIVES[manifest["objective"]]
         self._shared: Callable[[Any], npt.NDArray[np.float64]] | None = strategy.shared(candles)
         cut = len(candles) if manifest["split"] is None else manifest["split_at"]
         spans = [slice(0, cut), slice(cut, len(candles))]
         self._parts = [_part(candles, span, manifest) for span in spans if span.start < span.stop]
+        self._stretches = {name: _part(candles, span, manifest) for name, span in (stretches or {}).items()}
 
     def run(self, sets: Sequence[tuple[int, dict[str, str]]]) -> Rows:
         """Try numbered sets and return their rows as in the table sweeps, without `run_id`, in the order given."""
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(self._threads) as threads:
             return list(threads.map(lambda each: self._row(*each), sets))
 
     def _row(self, number: int, chosen: dict[str, str]) -> dict[str, Any]:
@@ -84,7 +92,13 @@ class Trials:
                 row["note"] = None if row["objective"] is not None else found[self._objective].note
                 blocks = part.stretch.blocks(measured.values, measured.tally[0])
                 row["blocks"] = blocks and list(blocks.items())
+        if self._stretches:
+            row["stretches"] = [(name, self._objective_on(part, target)) for name, part in self._stretches.items()]
         return row
+
+    def _objective_on(self, part: Part, target: npt.NDArray[np.float64]) -> float | None:
+        measured = part.course.measure(target[part.span])
+        return part.stretch.figures(measured.values, measured.tally[0])[self._objective].value
 
     def _target(self, strategy: Strategy) -> npt.NDArray[np.float64]:
         if self._shared is None or len(self._candles) <= warmup_of(strategy):
