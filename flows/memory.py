@@ -14,8 +14,8 @@ from tasks.signal import Strategy
 from tasks.signal.grid import Grid
 from tasks.signal.registry import find
 
-A_SET = 9_000
-"""Bytes of a set when its sweep is judged: the peak, measured over 20,000 to 100,000 sets, and a tenth."""
+A_SET = 6_000
+"""Bytes of a set when its sweep is judged: measured were 3,700 at the peak, over 32,000 sets."""
 A_ROW = 1_000
 """Bytes of a set that are kept until all series are judged."""
 A_CANDLE = 500
@@ -24,8 +24,8 @@ A_THREAD = 120
 """Bytes of a candle that a thread adds: copies, indicators, targets."""
 REMEMBERED = 2**28
 """Bytes of averages that a strategy remembers for its sets at most."""
-LOADED = 160_000_000
-"""Bytes of what is loaded and compiled only when the first set is tried."""
+LOADED = 420_000_000
+"""Bytes of what is loaded and compiled only when the first set is tried (260 MB), and of the verdict's own (160 MB)."""
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,8 @@ def _sweep_tables(result: Sweep, *, heading: bool) -> None:
         found = result.metrics.set_index("metric")["value"]
         console.print("Walk-forward: the best set of the candles before each test, and what it did there")
         _print(console, chosen(result.walk, list(manifest["parameters"]["grid"])))
-        figures = [f"{name} {found[f'walk_forward_{name}']:.4g}" for name in ("return", "sharpe", "drawdown", "trades")]
+        names = [name for name in ("return", "sharpe", "drawdown", "trades") if pd.notna(found[f"walk_forward_{name}"])]
+        figures = [f"{name} {found[f'walk_forward_{name}']:.4g}" for name in names]
         console.print(f"one account through all tests: {', '.join(figures)}", highlight=False)
     console.print(result.verdict, highlight=False, markup=False, soft_wrap=True)
     console.print(f"sweep {result.run_id}, its best sets in full: {' '.join(result.runs) or 'none'}", highlight=False)

@@ -235,6 +235,8 @@ class SweepParameters(Trading, Markets):
             raise ValueError(f"{'pruner' if self.pruner else 'storage'}: it is Optuna's, so say optuna=N too")
         if self.pruner is not None and len(self.objectives) > 1:
             raise ValueError("pruner: Optuna prunes by one objective alone")
+        if self.optuna is not None and self.walk_forward is not None and len(self.objectives) > 1:
+            raise ValueError("objectives: before a walk-forward Optuna searches by one objective alone")
         if len(set(self.objectives)) < len(self.objectives):
             raise ValueError("objectives: name each of them once")
         if self.walk_forward is not None and self.split is not None:

@@ -12,7 +12,7 @@ from flows.parameters import BacktestParameters
 from flows.runner import Crew, Task
 from flows.spec import Spec
 
-_FIRST, _MOST = 32, 5_000
+_FIRST, _MOST = 8, 5_000
 """Sets of the first tasks, and of any."""
 _SECONDS = 2.0
 """How long a task is to take: each costs some milliseconds by itself, and a lost one is done again."""

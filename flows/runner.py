@@ -34,7 +34,6 @@ _SECONDS = 5.0
 
 _RAY_SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns of what it will do one day
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # what goes wrong is told once, by us
     "RAY_NUM_REDIS_GET_RETRIES": "5",  # seconds in which a cluster must answer
     "RAY_USAGE_STATS_ENABLED": "0",
 }
@@ -128,6 +127,7 @@ def _dask(address: str | None) -> Iterator[Crew]:
 
     count = os.cpu_count() or 1
     own: dict[str, Any] = {"n_workers": count, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+    own["env"] = {"PREFECT_PLUGINS_ENABLED": "false"}  # which complain where Prefect is imported by a worker
     if flow_run_id() is not None:
         from prefect_dask import DaskTaskRunner
 

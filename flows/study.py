@@ -100,8 +100,8 @@ class Study:
         within = self.done % size  # a batch that a kill has cut short is not longer than it was
         while len(batch) < size - within and self.done + len(batch) < self._wanted:
             number = self._open[len(batch)] if len(batch) < len(self._open) else self._asked
-            self._study.sampler = _sampler(self._parameters, number)
             with _quiet():
+                self._study.sampler = _sampler(self._parameters, number)
                 trial = self._reopened(number) if number < self._asked else self._study.ask()
                 params = {name: self._suggested(trial, name) for name in self._grid.axes}
             if number == self._asked:
@@ -117,7 +117,14 @@ class Study:
         """Tell the objectives of a batch on a rung, by number, and return the sets that need not be tried further."""
         for number, value in sorted(values.items()):
             self._report(number, {rung: value})
-        return {number for number in sorted(values) if self._trials[number].should_prune()}
+        return {number for number in sorted(values) if self._is_given_up(number, rung)}
+
+    def _is_given_up(self, number: int, rung: str) -> bool:
+        """Ask the pruner once: what it says depends on what it said of others, which a kill must not change."""
+        trial = self._trials[number]
+        if rung not in trial.user_attrs:
+            trial.set_user_attr(rung, bool(trial.should_prune()))
+        return bool(trial.user_attrs[rung])
 
     def tell(self, outcomes: Mapping[int, Outcome], batch: Sequence[Asked]) -> None:
         """Tell what became of a batch; `outcomes` has that of every set that no earlier one is the same as."""

@@ -103,18 +103,18 @@ def _plans(lake: Lake, parameters: SweepParameters, grid: Grid, wanted: int) -> 
     """Return what is to be done on each series that has candles."""
     first = _first(find(parameters.strategy), parameters, grid)
     initialize(parameters.cash)
-    described, refusals = list[tuple[BacktestParameters, dict[str, Any], int]](), list[JarvisError]()
+    described, refusals = list[tuple[BacktestParameters, dict[str, Any], int]](), list[tuple[str, JarvisError]]()
     for symbol in parameters.symbols:
         for timeframe in parameters.timeframes:
             alone = _alone(parameters, symbol, timeframe)
             try:
                 described.append(_described(lake, alone, parameters, first))
             except JarvisError as error:
-                refusals.append(error)
+                refusals.append((f"{symbol} {timeframe}", error))
     if not described:
-        raise refusals[0]
-    for refusal in refusals:
-        say(f"left out: {refusal}")
+        raise refusals[0][1]
+    for refused, refusal in refusals:
+        say(f"{refused} left out: {refusal}")
     if parameters.optuna is not None:  # what it asks for on one series depends on all of them
         every = [
             [manifest[name] for name in ("symbol", "timeframe", "data_fingerprint")] for _, manifest, _ in described
