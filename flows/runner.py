@@ -6,6 +6,7 @@ server the same tasks go there directly. A task is pure, so that one whose worke
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
@@ -125,9 +126,14 @@ def _at_once(spec: Spec, sets: Sets) -> Future[Tried]:
 def _dask(address: str | None) -> Iterator[Crew]:
     from distributed import Client, LocalCluster
 
-    count = os.cpu_count() or 1
-    own: dict[str, Any] = {"n_workers": count, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
-    own["env"] = {"PREFECT_PLUGINS_ENABLED": "false"}  # which complain where Prefect is imported by a worker
+    own: dict[str, Any] = {
+        "n_workers": os.cpu_count() or 1,
+        "threads_per_worker": 1,
+        "host": "127.0.0.1",
+        "dashboard_address": None,
+        "env": {"PREFECT_PLUGINS_ENABLED": "false"},  # which complain where a worker imports Prefect
+        "silence_logs": logging.CRITICAL,  # what goes wrong is told once, by us
+    }
     if flow_run_id() is not None:
         from prefect_dask import DaskTaskRunner
 

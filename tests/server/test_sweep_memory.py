@@ -37,9 +37,9 @@ def swept_in(lake: Lake, parameters: SweepParameters) -> tuple[str, int]:
     [
         (50_000, {"fast": "2:51:1", "slow": "102:301:10"}),
         (3_000, {"fast": "2:101:1", "slow": "170:369:1"}),
-        (200_000, {"fast": "5:20:1", "slow": "50:100:5"}),
+        (100_000, {"fast": "5:20:1", "slow": "50:100:5"}),
     ],
-    ids=["1,000 sets of 50,000 candles", "20,000 sets of 3,000 candles", "176 sets of 200,000 candles"],
+    ids=["1,000 sets of 50,000 candles", "20,000 sets of 3,000 candles", "176 sets of 100,000 candles"],
 )
 def test_a_sweep_stays_under_the_memory_that_it_is_allowed(lake: Lake, candles: int, grid: dict[str, str]) -> None:
     fill(lake, ["A/USD"], candles)
