@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
+import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -17,18 +16,22 @@ from tests.servers.sweeps import MINE, fill, options_of
 pytestmark = pytest.mark.server
 
 
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+"""Has the system measure a program from a process that is small itself: it says of a child what its parent had, too."""
+
+
 def swept_in(lake: Lake, parameters: SweepParameters) -> tuple[str, int]:
     """Run `jarvis sweep`; return what it said on standard error, and its highest resident size in bytes."""
-    said = lake.root.parent / "said"
-    started = [str(BIN / "jarvis"), "sweep", *options_of(parameters)]
-    with said.open("wb") as err, Path(os.devnull).open("wb") as nothing:
-        into = [(os.POSIX_SPAWN_DUP2, nothing.fileno(), 1), (os.POSIX_SPAWN_DUP2, err.fileno(), 2)]
-        settings = environment(JARVIS_LAKE=lake.root, JARVIS_STATE=lake.root.parent / "state")
-        process = os.posix_spawn(started[0], started, settings, file_actions=into)
-    _, status, usage = os.wait4(process, 0)
-    text = said.read_text()
-    assert os.waitstatus_to_exitcode(status) == 0, text
-    return text, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    settings = environment(JARVIS_LAKE=lake.root, JARVIS_STATE=lake.root.parent / "state")
+    started = [sys.executable, "-S", "-c", MEASURED, BIN / "jarvis", "sweep", *options_of(parameters)]
+    done = subprocess.run(started, env=settings, capture_output=True, text=True, check=True)
+    code, peak = map(int, done.stdout.split())
+    assert code == 0, done.stderr
+    return done.stderr, peak * (1 if sys.platform == "darwin" else 1024)
 
 
 @pytest.mark.slow
