@@ -1,7 +1,4 @@
-"""What the compiled pass writes down: numbers for words, and the rows of its two logs.
-
-Words are added at the end: a number is compiled into `kernel`, whose copy on disk is renewed with that file alone.
-"""
+"""What the compiled pass writes down: numbers for words, and the rows of its two logs."""
 
 from __future__ import annotations
 
