@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +38,7 @@ from tasks.signal.grid import read_grid
 from tasks.signal.registry import create
 
 SERIES = ("file", "X/USD", "1m")
-SMALL, WHOLE = {"fast": "3,4", "slow": "300:340:10"}, {"fast": "5:100:5", "slow": "110:355:5"}
+WHOLE = {"fast": "5:100:5", "slow": "110:355:5"}
 
 
 def fill(lake: Lake, candles: int) -> None:
@@ -70,8 +71,17 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def swept(lake: Lake, workers: int, repeats: int) -> tuple[float, float]:
-    """Return the median seconds of a sweep by so many workers, and those of a task that does nothing."""
+@dataclass(frozen=True)
+class Swept:
+    """A sweep by so many workers: seconds, and the seconds of a processor that they and this process took."""
+
+    seconds: float
+    workers: float
+    here: float
+
+
+def swept(lake: Lake, workers: int, name: str) -> tuple[Swept, float]:
+    """Return how long a sweep takes, and the seconds of a task that does nothing."""
     with (
         LocalCluster(
             n_workers=workers,
@@ -84,24 +94,21 @@ def swept(lake: Lake, workers: int, repeats: int) -> tuple[float, float]:
     ):
         executor = client.get_executor(pure=False)
         crew = Crew(2 * workers, lambda spec, sets: executor.submit(try_sets, spec, sets))
-        first, _ = planned(lake, SMALL, f"first {workers}")
-        for worker in client.nthreads():  # each is to read the candles and compile
-            client.submit(try_sets, first.spec, np.array([[1, 0]]), workers=[worker], pure=False).result()
-        times = []
-        for repeat in range(repeats):
-            plan, places = planned(lake, WHOLE, f"{workers} {repeat}")
-            client.run(try_sets, plan.spec, np.array([[1, 0]]))  # which reads the candles of this spec
-            times.append(seconds(lambda: try_all(crew, [plan], places, lambda: None)))  # noqa: B023
+        plan, places = planned(lake, WHOLE, name)
+        client.run(try_sets, plan.spec, np.array([[1, 0]]))  # each reads the candles, and compiles
+        before, here = sum(client.run(time.process_time).values()), time.process_time()
+        took = seconds(lambda: try_all(crew, [plan], places, lambda: None))
+        found = Swept(took, sum(client.run(time.process_time).values()) - before, time.process_time() - here)
         sets, count = np.array([[1, 0]]), 500
-        idle = seconds(
+        tasks = seconds(
             lambda: client.gather([client.submit(nothing, plan.spec, sets, pure=False) for _ in range(count)])
         )
-        return statistics.median(times), idle / count
+        return found, tasks / count
 
 
 def main(
     candles: Annotated[int, typer.Option(help="Candles of the series.")] = 200_000,
-    repeats: Annotated[int, typer.Option(help="Sweeps by each number of workers.")] = 3,
+    repeats: Annotated[int, typer.Option(help="Sweeps by each number of workers, in turns.")] = 5,
 ) -> None:
     """Print the times, what a task costs beside its work, and how many bytes go to and fro."""
     os.environ.setdefault("PREFECT_PLUGINS_ENABLED", "false")
@@ -109,20 +116,32 @@ def main(
         lake = Lake(Path(folder) / "lake")
         fill(lake, candles)
         size = read_grid(WHOLE).size
-        one, idle = swept(lake, 1, repeats)
-        two, _ = swept(lake, 2, repeats)
+        runs: dict[int, list[Swept]] = {1: [], 2: []}
+        idle = []
+        for repeat in range(repeats):
+            for workers, done in runs.items():
+                found, task = swept(lake, workers, f"{workers} {repeat}")
+                done.append(found)
+                idle.append(task)
+        typer.echo(f"{size:,} sets of {candles:,} candles; load average {os.getloadavg()[0]:.1f}")
+        typer.echo(
+            "| workers | s, least | s, median | processor s, workers | processor s, here |\n|---|---|---|---|---|"
+        )
+        for workers, done in runs.items():
+            times = sorted(each.seconds for each in done)
+            cpu = [statistics.median(getattr(each, of) for each in done) for of in ("workers", "here")]
+            typer.echo(f"| {workers} | {times[0]:.2f} | {statistics.median(times):.2f} | {cpu[0]:.2f} | {cpu[1]:.2f} |")
         plan, _ = planned(lake, WHOLE, "here")
         sets = np.array([(number, number - 1) for number in range(1, size + 1)], np.int64)
         tried = try_sets(plan.spec, sets)
         commit = seconds(lambda: (plan.done.add(tried.rows), plan.done.write()))
         sent, back = len(pickle.dumps((plan.spec, sets))), len(pickle.dumps(Tried(tried.rows, 1.0)))
-        typer.echo(f"{size:,} sets of {candles:,} candles; load average {os.getloadavg()[0]:.1f}")
-        typer.echo(f"one worker {one:.2f} s, two workers {two:.2f} s: {one / two:.2f} times as fast")
-        typer.echo(f"a task that does nothing: {idle * 1e3:.2f} ms; a commit of {size:,} rows: {commit * 1e3:.0f} ms")
         alone = len(pickle.dumps((plan.spec, sets[:1])))
         typer.echo(
-            f"a task is {alone:,} bytes and {(sent - alone) / (size - 1):.0f} a set, its rows {back / size:,.0f} a set"
+            f"a task that does nothing: {min(idle) * 1e3:.2f} ms; a commit of {size:,} rows: {commit * 1e3:.0f} ms"
         )
+        per_set = (sent - alone) / (size - 1)
+        typer.echo(f"a task is {alone:,} bytes and {per_set:.0f} a set, its rows {back / size:,.0f} bytes a set")
 
 
 if __name__ == "__main__":
