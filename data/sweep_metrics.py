@@ -106,3 +106,20 @@ SWEEP_METRICS: dict[str, Metric] = {
         ),
     )
 }
+
+WALK_FORWARD_METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "walk_forward_return",
+            "fraction",
+            "Walk-Forward Return",
+            "Return of one account over all tests, each traded with the set that was best before it.",
+            "Pardo (2008)",
+        ),
+        Metric("walk_forward_sharpe", "ratio", "Walk-Forward Sharpe", "Sharpe ratio of that account, a year."),
+        Metric("walk_forward_drawdown", "fraction", "Walk-Forward Drawdown", "Maximum drawdown of that account."),
+        Metric("walk_forward_trades", "count", "Walk-Forward Trades", "Round trips of that account."),
+    )
+}
+"""What a sweep with a walk-forward has beside them."""

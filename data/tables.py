@@ -396,7 +396,12 @@ _TABLES = (
         sort=("run_id", "number"),
         columns=(
             Column("run_id", TEXT, "", "the sweep; joins to runs, where its kind is sweep"),
-            Column("number", INT, "count", "the parameter set, from 1, in the order of the grid or of the draw"),
+            Column(
+                "number", INT, "count", "the parameter set, from 1, in the order of the grid, the draw or the search"
+            ),
+            Column("symbol", TEXT, "", "market that it was tried on"),
+            Column("timeframe", TEXT, "", "length of a candle: 1m, 1h, 1d"),
+            Column("wanted", INT, "count", "sets that the sweep is to try in all: the same in each of its rows"),
             Column("parameters", TEXT, "JSON", "all parameters of the strategy, as runs has them"),
             Column("failure", TEXT, "", "why the set could not be tried, in words; null: it was"),
             Column("objective", FLOAT, "", "what ranks it, higher is better; in-sample where there is a split"),
@@ -425,6 +430,13 @@ _TABLES = (
                 SERIES,
                 "fraction",
                 "returns behind the figures, in-sample, by time; null: it failed, or its returns are not kept",
+            ),
+            Column(
+                "stretches",
+                NUMBERS,
+                "",
+                "the objective on parts of the candles: those before each test of a walk-forward, by its number; the "
+                "first quarter and half, where sets are pruned by them; null: neither",
             ),
             Column("out_objective", FLOAT, "", "the objective out-of-sample; null without a split, as the next"),
             Column("out_cumulative_return", FLOAT, "fraction", "cumulative return out-of-sample"),
@@ -472,6 +484,28 @@ _TABLES = (
             Column("strict_deflated_sharpe", FLOAT, "fraction", "the same, each trial counted as independent"),
             Column("minimum_track_record", FLOAT, "count", "returns that prove such a ratio; null: none do"),
             Column("code_version", TEXT, "", "version of Jarvis and hash of the code that judged"),
+        ),
+    ),
+    Table(
+        name="folds",
+        grain="sweep and test of its walk-forward",
+        key=("run_id", "fold"),
+        sort=("run_id", "fold"),
+        columns=(
+            Column("run_id", TEXT, "", "the sweep; its row of equity at a test's candle is that of all tests together"),
+            Column("fold", INT, "count", "the test, from 1, by time"),
+            Column("train_start", TIME, "UTC", "first candle that chose the set"),
+            Column("train_end", TIME, "UTC", "last candle that chose the set"),
+            Column("test_start", TIME, "UTC", "first candle that it was tried on"),
+            Column("test_end", TIME, "UTC", "last candle that it was tried on"),
+            Column("number", INT, "count", "the set that was best before the test; null: none had an objective there"),
+            Column("parameters", TEXT, "JSON", "its parameters; null as before"),
+            Column("objective", FLOAT, "", "its objective on the candles that chose it"),
+            Column("out_objective", FLOAT, "", "its objective in the test, with all the cash at the test's beginning"),
+            Column("out_cumulative_return", FLOAT, "fraction", "its return in the test"),
+            Column("out_sharpe_ratio", FLOAT, "ratio", "its Sharpe ratio in the test, a year"),
+            Column("out_max_drawdown", FLOAT, "fraction", "its maximum drawdown in the test"),
+            Column("out_trades", INT, "count", "its round trips in the test"),
         ),
     ),
     Table(

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs
 from deltalake import DeltaTable
 
 from data.errors import LakeError
@@ -78,9 +79,12 @@ def read_unrecorded(lake: Lake, name: str, delta: DeltaTable | None, run: str, c
     """
     declared = TABLES[name]
     files = [] if delta is None else lake.files(name, delta)
-    source = empty(declared) if delta is None or not files else scan(declared, delta, files)
     listed = ", ".join(f'"{column}"' for column in columns)
     with duckdb.connect(":memory:", config=_OURS) as connection:
+        source = empty(declared)
+        if delta is not None and files:
+            remote = lake.remote
+            source = _registered(connection, lake, declared, delta, files) if remote else scan(declared, delta, files)
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_progress_bar = false")
         try:
@@ -142,17 +146,25 @@ def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, declared: Table, *,
     files = [] if delta is None else lake.files(declared.name, delta)
     if delta is None or not files:
         return empty(declared)
-    if walled:
-        connection.register(f"{declared.name}_files", _dataset(declared, files))
-        return f"SELECT * FROM {declared.name}_files UNION ALL BY NAME ({empty(declared)})"
+    if walled or lake.remote:
+        return _registered(connection, lake, declared, delta, files)
     return scan(declared, delta, files)
 
 
-def _dataset(declared: Table, files: list[str]) -> ds.Dataset:
+def _registered(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, declared: Table, delta: DeltaTable, files: list[str]
+) -> str:
+    """Return a SELECT over the Parquet files of a table, which Arrow reads for DuckDB."""
+    connection.register(f"{declared.name}_files", _dataset(declared, files, lake.filesystem(delta)))
+    return f"SELECT * FROM {declared.name}_files UNION ALL BY NAME ({empty(declared)})"
+
+
+def _dataset(declared: Table, files: list[str], filesystem: pa.fs.FileSystem | None) -> ds.Dataset:
     """Return files of a table as Arrow reads them; none is opened, and deltalake's own way takes 1 ms for each."""
     schema = _viewed(declared)
     parts = ds.partitioning(pa.schema([schema.field(name) for name in declared.partition]), flavor="hive")
-    return ds.dataset(files, schema=schema, format="parquet", partitioning=parts if declared.partition else None)
+    parts = parts if declared.partition else None
+    return ds.dataset(files, schema=schema, format="parquet", partitioning=parts, filesystem=filesystem)
 
 
 def _viewed(declared: Table) -> pa.Schema:

@@ -74,6 +74,8 @@ def sweep(parameters: SweepParameters, as_json: Json = False) -> None:
     """Try many parameter sets of a strategy; print the best with a verdict. Killed, it goes on when called again.
 
     jarvis sweep --strategy sma_crossover --symbol AAPL --grid fast=5:50:5 --grid slow=20:200:20 --split 0.7
+
+    jarvis sweep --symbol AAPL --grid fast=2:100:1 --grid slow=20:300:1 --optuna 200 --walk-forward 5 --runner dask
     """
     from flows import output
     from flows.server import load_environment, server_ready

@@ -46,7 +46,8 @@ class Trials:
     """The candles on which the sets of a sweep are tried: in-sample and, with a split, out-of-sample.
 
     Each part is a backtest of its own that begins with all the cash; signals out-of-sample know the candles before.
-    Of `wanted` sets in all, every n-th keeps its returns. Raises BadInput for what `simulate` would refuse.
+    So is each of the `stretches`, of which the objective alone is wanted. Of `wanted` sets in all, every n-th keeps its
+    returns. `threads` are those of the machine if None. Raises BadInput for what `simulate` would refuse.
     """
 
     def __init__(
@@ -56,18 +57,21 @@ class Trials:
         fixed: dict[str, Any],
         manifest: dict[str, Any],
         wanted: int = 1,
+        stretches: Mapping[str, slice] | None = None,
+        threads: int | None = None,
     ) -> None:
-        self._candles, self._strategy, self._fixed = candles, strategy, fixed
+        self._candles, self._strategy, self._fixed, self._threads = candles, strategy, fixed, threads or os.cpu_count()
         self._objective = OBJECTIVES[manifest["objective"]]
         self._shared: Shared | None = strategy.shared(candles)
         cut = len(candles) if manifest["split"] is None else manifest["split_at"]
         spans = [slice(0, cut), slice(cut, len(candles))]
         self._parts = [part_of(candles, span, manifest) for span in spans if span.start < span.stop]
         self._every = kept_every(wanted, len(self._parts[0].stretch.ends))
+        self._stretches = {name: part_of(candles, span, manifest) for name, span in (stretches or {}).items()}
 
     def run(self, sets: Sequence[tuple[int, dict[str, str]]]) -> Rows:
         """Try numbered sets and return their rows as in the table sweeps, without `run_id`, in the order given."""
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(self._threads) as threads:
             return list(threads.map(lambda each: self._row(*each), sets))
 
     def _row(self, number: int, chosen: dict[str, str]) -> dict[str, Any]:
@@ -93,7 +97,13 @@ class Trials:
                 row["blocks"] = blocks and list(blocks.items())
                 kept = (number - 1) % self._every == 0
                 row["returns"] = part.stretch.returns(measured.values, measured.tally[0]) if kept else None
+        if self._stretches:
+            row["stretches"] = [(name, self._objective_on(part, target)) for name, part in self._stretches.items()]
         return row
+
+    def _objective_on(self, part: Part, target: npt.NDArray[np.float64]) -> float | None:
+        measured = part.course.measure(target[part.span])
+        return part.stretch.figures(measured.values, measured.tally[0])[self._objective].value
 
 
 def target_of(candles: pd.DataFrame, strategy: Strategy, shared: Shared | None) -> npt.NDArray[np.float64]:

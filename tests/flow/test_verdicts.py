@@ -31,7 +31,7 @@ def run(fast: int = 20, slow: int = 60, **more: object) -> Backtest:
 
 
 def swept(**parameters: object) -> Sweep:
-    result: Sweep = sweep.fn(SweepParameters(**{"grid": GRID, "best": 0} | parameters))  # type: ignore[arg-type]
+    (result,) = sweep.fn(SweepParameters(**{"grid": GRID, "best": 0} | parameters))  # type: ignore[arg-type]
     return result
 
 
