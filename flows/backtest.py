@@ -86,7 +86,7 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
     run, varied = run_id(manifest), sensitivity(candles, signals["signal"].to_numpy(), strategy, manifest)
     record_run(
         lake,
-        _run_row(run, manifest, candles.attrs["version"]),
+        run_row(run, manifest, candles.attrs["version"]),
         {
             "signals": signals_table(signals, parameters.symbol),
             "orders": simulation.orders,
@@ -141,7 +141,8 @@ def describe(
     }
 
 
-def _run_row(run: str, manifest: dict[str, Any], candles_version: int) -> dict[str, Any]:
+def run_row(run: str, manifest: dict[str, Any], candles_version: int) -> dict[str, Any]:
+    """Return the row of the table runs."""
     copied = ("kind", "exchange", "symbol", "timeframe", "strategy", "candles", "cash", "data_fingerprint")
     return {
         "run_id": run,

@@ -105,7 +105,7 @@ def simulate(
         fills=frames.fill_frame(orders, ids, bars.ts, symbol),
         trades=frames.trade_frame(trades, orders, ids, opened, len(bars.ts) - 1, gaps, symbol),
         equity=frames.equity_frame(bars, *curves),
-        orders=frames.order_frame(orders, ids, bars.ts, rules, limits, symbol),
+        orders=frames.order_frame(orders, ids, bars.ts, frames.reasons(rules, limits), symbol),
     )
 
 
