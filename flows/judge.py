@@ -61,7 +61,7 @@ def judge_backtest(
     told: Mapping[str, Any],
     equity: pd.DataFrame,
     metrics: pd.DataFrame,
-    varied: pd.DataFrame,
+    varied: pd.DataFrame | None = None,
 ) -> Verdict:
     """Judge a recorded backtest, given its manifest and its rows in the lake, and record the verdict."""
     opens = np.asarray(pd.DatetimeIndex(equity["ts"]).as_unit("us").asi8, dtype=np.int64)
@@ -75,10 +75,8 @@ def judge_backtest(
     alpha = Figure(
         *metrics.set_index("metric").loc["alpha", ["value", "low", "high"]].astype(object).where(pd.notna, None)
     )
-    twice = varied.loc[(varied["varied"] == "costs") & (varied["step"] == TWICE), "cumulative_return"].dropna()
-    verdict = judge_run(
-        returns_of(told["cash"], values[ends]), trials, variance, earlier, alpha, None if twice.empty else twice.iloc[0]
-    )
+    returns = returns_of(told["cash"], values[ends])
+    verdict = judge_run(returns, trials, variance, earlier, alpha, None if varied is None else _at_twice(varied))
     record_verdict(lake, run, verdict)
     return verdict
 
@@ -105,6 +103,12 @@ def best_varied(
     best = build(strategy, json.loads(ranked["parameters"].iloc[0]))
     rows = costs_varied(inside, target_of(inside, best, strategy.shared(inside)), told)
     return pd.DataFrame(rows + neighbours(sets, ranked.iloc[0]), columns=COLUMNS)
+
+
+def _at_twice(varied: pd.DataFrame) -> float | None:
+    rows = varied[(varied["varied"] == "costs") & (varied["step"] == TWICE)]
+    found = rows["cumulative_return"].dropna()
+    return None if found.empty else float(found.iloc[0])
 
 
 def record_verdict(lake: Lake, run: str, verdict: Verdict) -> None:

@@ -22,7 +22,6 @@ from flows.backtest import Backtest, run_row
 from flows.judge import judge_backtest
 from flows.parameters import PortfolioParameters
 from flows.report import publish_report
-from flows.sensitivity import COLUMNS
 from tasks.backtest import execute_portfolio_backtest
 from tasks.engine.rules import Limits
 from tasks.evaluate import evaluate_metrics
@@ -89,7 +88,7 @@ def portfolio(parameters: PortfolioParameters) -> Backtest:
             "metrics": metrics,
         },
     )
-    verdict = judge_backtest(lake, run, manifest, simulation.equity, metrics, pd.DataFrame(columns=COLUMNS))
+    verdict = judge_backtest(lake, run, manifest, simulation.equity, metrics)
     publish_report(run, manifest, metrics, simulation.trades)
     return Backtest(run, manifest, metrics, simulation, verdict)
 
