@@ -16,12 +16,18 @@ from data.errors import JarvisError
 from data.runs import canonical
 from data.timeframe import parse_timeframe
 from tasks.backtest.sweep import Course
+from tasks.engine.changes import Changes, changes_of, checked, cut
 from tasks.evaluate.trial import OBJECTIVES, Stretch
 from tasks.signal import Strategy
 from tasks.signal.registry import build
 from tasks.signal.signals import signals, warmup_of
 
 Rows = list[dict[str, Any]]
+
+_BLOCKS_A_THREAD = 8
+"""Into which the sets are cut, so that the threads end together."""
+_AT_ONCE = 2**22
+"""Equities that a thread keeps at most, which bounds its memory."""
 
 _COLUMNS_OUT = ("cumulative_return", "sharpe_ratio", "max_drawdown", "trades")
 _COUNTS = ("observations", "trades")
@@ -40,6 +46,11 @@ class Part:
     stretch: Stretch
     course: Course
 
+    def figures(self, targets: Sequence[Changes]) -> tuple[dict[str, npt.NDArray[np.float64]], Any, Any]:
+        """Backtest targets over all the candles; return their figures, and what they come from."""
+        measured = self.course.measure([cut(target, self.span) for target in targets])
+        return self.stretch.many(measured.values, measured.tallies), measured.values, measured.tallies
+
 
 class Trials:
     """The candles on which the sets of a sweep are tried: in-sample and, with a split, out-of-sample.
@@ -53,47 +64,67 @@ class Trials:
     ) -> None:
         self._candles, self._strategy, self._fixed = candles, strategy, fixed
         self._objective = OBJECTIVES[manifest["objective"]]
-        self._shared: Callable[[Any], npt.NDArray[np.float64]] | None = strategy.shared(candles)
+        self._shared: Callable[[Any], Changes] | None = strategy.shared(candles)
         cut = len(candles) if manifest["split"] is None else manifest["split_at"]
         spans = [slice(0, cut), slice(cut, len(candles))]
         self._parts = [_part(candles, span, manifest) for span in spans if span.start < span.stop]
 
     def run(self, sets: Sequence[tuple[int, dict[str, str]]]) -> Rows:
         """Try numbered sets and return their rows as in the table sweeps, without `run_id`, in the order given."""
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            return list(threads.map(lambda each: self._row(*each), sets))
+        count = os.cpu_count() or 1
+        most = max(1, _AT_ONCE // max(len(part.stretch.ends) for part in self._parts))
+        size = max(1, min(most, -(-len(sets) // (_BLOCKS_A_THREAD * count))))
+        with ThreadPoolExecutor(count) as threads:
+            blocks = (sets[start : start + size] for start in range(0, len(sets), size))
+            return [row for rows in threads.map(self._rows, list(blocks)) for row in rows]
 
-    def _row(self, number: int, chosen: dict[str, str]) -> dict[str, Any]:
-        row: dict[str, Any] = {"number": number, "parameters": canonical(self._fixed | chosen), "failure": None}
+    def _rows(self, sets: Sequence[tuple[int, dict[str, str]]]) -> Rows:
+        """Try some sets, all of their passes in one call."""
+        rows, targets = [], []
+        for number, chosen in sets:
+            row, target = self._begin(number, chosen)
+            rows.append(row)
+            if target is not None:
+                targets.append(target)
+        tried = [row for row in rows if row["failure"] is None]
+        for prefix, part, columns in zip(("", "out_"), self._parts, (_COLUMNS, _COLUMNS_OUT), strict=False):
+            found, values, tallies = part.figures(targets)
+            wanted: dict[str, list[Any]] = {prefix + name: _plain(name, found[name]) for name in columns}
+            wanted[f"{prefix}objective"] = _plain(self._objective, found[self._objective])
+            if not prefix:
+                wanted["note"] = [
+                    None if value is not None else part.stretch.figures(values[row], tallies[row])[self._objective].note
+                    for row, value in enumerate(wanted["objective"])
+                ]
+                wanted["blocks"] = part.stretch.blocks(values, tallies)
+            for row, figures in zip(tried, zip(*wanted.values(), strict=True), strict=True):
+                row.update(zip(wanted, figures, strict=True))
+        return rows
+
+    def _begin(self, number: int, chosen: dict[str, str]) -> tuple[dict[str, Any], Changes | None]:
+        """Return what a set's row begins with, and its target; None with the failure in the row."""
+        row: dict[str, Any] = {"number": number, "parameters": "", "failure": None}
         try:
             strategy = build(self._strategy, self._fixed | chosen)
-            return row | {"parameters": canonical(strategy.model_dump(mode="json"))} | self._figures(strategy)
+            row["parameters"] = canonical(strategy.model_dump(mode="json"))
+            return row, checked(self._target(strategy), len(self._candles))
         except JarvisError as error:
-            return row | {"failure": str(error)}
+            row["failure"] = str(error)
         except Exception as error:  # noqa: BLE001 - what one set of a user's strategy raises ends no sweep
-            return row | {"failure": f"{type(error).__name__}: {error}".splitlines()[0]}
+            row["failure"] = f"{type(error).__name__}: {error}".splitlines()[0]
+        row["parameters"] = row["parameters"] or canonical(self._fixed | chosen)
+        return row, None
 
-    def _figures(self, strategy: Strategy) -> dict[str, Any]:
-        target, row = self._target(strategy), dict[str, Any]()
-        for prefix, part, columns in zip(("", "out_"), self._parts, (_COLUMNS, _COLUMNS_OUT), strict=False):
-            measured = part.course.measure(target[part.span])
-            found = part.stretch.figures(measured.values, measured.tally[0])
-            row |= {prefix + name: _plain(name, found[name].value) for name in columns}
-            row[f"{prefix}objective"] = found[self._objective].value
-            if not prefix:
-                row["note"] = None if row["objective"] is not None else found[self._objective].note
-                blocks = part.stretch.blocks(measured.values, measured.tally[0])
-                row["blocks"] = blocks and list(blocks.items())
-        return row
-
-    def _target(self, strategy: Strategy) -> npt.NDArray[np.float64]:
+    def _target(self, strategy: Strategy) -> Changes:
         if self._shared is None or len(self._candles) <= warmup_of(strategy):
-            return signals(self._candles, strategy)["signal"].to_numpy()
+            return changes_of(signals(self._candles, strategy)["signal"].to_numpy())
         return self._shared(strategy)
 
 
-def _plain(name: str, value: float | None) -> float | None:
-    return value if value is None or name not in _COUNTS else int(value)
+def _plain(name: str, column: npt.NDArray[np.float64]) -> list[float | None]:
+    """Return a column as Python's own numbers, None for NaN."""
+    kind = int if name in _COUNTS else float
+    return [None if value != value else kind(value) for value in column.tolist()]  # noqa: PLR0124
 
 
 def _part(candles: pd.DataFrame, span: slice, manifest: dict[str, Any]) -> Part:

@@ -8,17 +8,20 @@ from __future__ import annotations
 from pandas import DataFrame, Series
 from pydantic import Field
 
+from tasks.engine.changes import Changes, changes_of
 from tasks.signal.indicators import deviation, ema, ema_memory, rsi, sma, wilder, wilder_memory
 from tasks.signal.signals import indicators_of, signals
 from tasks.signal.strategy import Strategy, above, hold, increasing
 from tasks.stage import stage
 
 __all__ = [
+    "Changes",
     "DataFrame",
     "Field",
     "Series",
     "Strategy",
     "above",
+    "changes_of",
     "deviation",
     "ema",
     "ema_memory",

@@ -4,6 +4,7 @@ from tasks.engine.kernel.account import NOTHING, new_account
 from tasks.engine.kernel.bars import first_bad_bar
 from tasks.engine.kernel.curves import advance, finish
 from tasks.engine.kernel.fills import note_adverse
+from tasks.engine.kernel.segments import BLOCK, first_unfit, follow
 from tasks.engine.kernel.steps import (
     close_bars,
     count_now,
@@ -17,6 +18,7 @@ from tasks.engine.kernel.steps import (
 from tasks.engine.kernel.tallies import measure
 
 __all__ = [
+    "BLOCK",
     "NOTHING",
     "advance",
     "close_bars",
@@ -24,6 +26,8 @@ __all__ = [
     "decide_now",
     "finish",
     "first_bad_bar",
+    "first_unfit",
+    "follow",
     "levels_now",
     "mark_now",
     "measure",
