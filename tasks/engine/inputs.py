@@ -134,7 +134,8 @@ def _read_index(index: pd.Index) -> pd.DatetimeIndex:
     if index.hasnans:
         raise BadInput("the candles' index has an empty instant (NaT)")
     utc = index.tz_convert("UTC").as_unit("us")
-    late = np.flatnonzero(np.diff(utc.asi8) <= 0)
-    if late.size:
-        raise BadInput(f"the candles are not in order: {utc[late[0] + 1]} follows {utc[late[0]]}; sort them, each once")
+    late = utc.asi8[1:] <= utc.asi8[:-1]
+    if late.any():
+        before = int(late.argmax())
+        raise BadInput(f"the candles are not in order: {utc[before + 1]} follows {utc[before]}; sort them, each once")
     return utc

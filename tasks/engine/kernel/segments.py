@@ -156,7 +156,9 @@ def follow(
                 break
             decide(account, goals[change], limits)
             if account.pending and bar < opens.size:
-                rebalance(account, orders, trades, bar, bar - 1, ts[bar], opens[bar], rules, limits)
+                rebalance(
+                    account, orders, trades, bar, bar - 1, 0, opens[bar], rules, limits
+                )  # no limit: at any instant
                 tally_trades(account, trades, tally)
         sink(account, orders, trades, bar, ts, opens, highs, lows, closes, rules, limits, ends, period, row, tally)
         tally.trades = tally.closed
