@@ -18,9 +18,10 @@ from data.writer import Claim, Lake
 
 _BOTH = ("data/candles.py", "tasks/signal", "tasks/engine", "tasks/evaluate")
 BACKTESTING = (*_BOTH, "tasks/backtest", "flows/backtest.py")
+PORTFOLIOS = (*BACKTESTING, "flows/portfolio.py")
 SWEEPING = (*BACKTESTING, "flows/sweep.py", "flows/trials.py")
 TRADING = (*_BOTH, "tasks/trade", "tasks/exchange", "flows/live.py")
-"""Where the source lies that decides what a backtest, a sweep and a session do."""
+"""Where the source lies that decides what a backtest, one of many markets, a sweep and a session do."""
 
 _LIBRARIES = ("numba", "numpy", "pandas", "ta-lib")
 

@@ -82,7 +82,7 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
     result = Backtest(run_id(manifest), manifest, metrics, simulation)
     record_run(
         lake,
-        _run_row(result, candles.attrs["version"]),
+        run_row(result, candles.attrs["version"]),
         {
             "signals": signals_table(signals, parameters.symbol),
             "orders": simulation.orders,
@@ -134,7 +134,8 @@ def describe(
     }
 
 
-def _run_row(result: Backtest, candles_version: int) -> dict[str, Any]:
+def run_row(result: Backtest, candles_version: int) -> dict[str, Any]:
+    """Return the row of the table runs."""
     manifest = result.manifest
     copied = ("kind", "exchange", "symbol", "timeframe", "strategy", "candles", "cash", "data_fingerprint")
     return {

@@ -123,8 +123,11 @@ def announcement(parameters: LiveParameters) -> str:
     )
 
 
-def stepped(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
-    """Print what a step of a session decided and did; as JSON one line."""
+def stepped(outcomes: Sequence[Outcome], *, as_json: bool, raised: bool = False) -> None:
+    """Print what a step of a session decided and did; as JSON one line.
+
+    `raised`: an error follows that says which symbols failed, and why.
+    """
     if as_json:
         _dump([_outcome(outcome) for outcome in outcomes])
         return
@@ -136,7 +139,8 @@ def stepped(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
         if not (outcome.decisions or outcome.failure):
             console.print(f"{outcome.symbol}: no candle has closed since the last decision", highlight=False)
         for kind, text in outcome.notes:
-            console.print(f"{kind}: {escape(text)}", highlight=False, soft_wrap=True)
+            if not (raised and outcome.failure and text.endswith(outcome.failure)):
+                console.print(f"{kind}: {escape(text)}", highlight=False, soft_wrap=True)
     if rows:
         runs = ", ".join(f"{outcome.run_id} ({outcome.symbol})" for outcome in outcomes)
         console.print(f"session {runs}", highlight=False, soft_wrap=True)

@@ -14,6 +14,9 @@ from data.timeframe import parse_timeframe
 
 M = TypeVar("M", bound=BaseModel)
 
+_NAMED = 4
+"""So many symbols are named in titles."""
+
 DEFAULT_FEE = 0.004
 """Kraken's taker fee in its lowest tier: what is assumed of a market whose fee is unknown."""
 
@@ -35,13 +38,12 @@ Instant = Annotated[datetime, AfterValidator(_as_utc)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Series(BaseModel):
-    """A series of candles."""
+class Span(BaseModel):
+    """Candles of an exchange, without their market."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     exchange: str = Field("sample", min_length=1, description="sample, an exchange of ccxt, or a name of your own.")
-    symbol: str = Field("AAPL", min_length=1, description="Market, such as BTC/USD; the sample has AAPL.")
     timeframe: Timeframe = Field("1d", description="Length of a candle: 1m, 1h, 1d.")
     start: Instant | None = Field(None, description="First instant (UTC); empty: all there is.")
     end: Instant | None = Field(None, description="Instant before which the series ends (UTC); empty: all there is.")
@@ -51,6 +53,12 @@ class Series(BaseModel):
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise ValueError(f"start {self.start:%Y-%m-%d %H:%M} is not before end {self.end:%Y-%m-%d %H:%M}")
         return self
+
+
+class Series(Span):
+    """A series of candles."""
+
+    symbol: str = Field("AAPL", min_length=1, description="Market, such as BTC/USD; the sample has AAPL.")
 
 
 class Trading(BaseModel):
@@ -101,14 +109,70 @@ class Trading(BaseModel):
         return DEFAULT_FEE if asked is None else asked
 
 
-class BacktestParameters(Trading, Series):
-    """All that decides a backtest."""
+class Backtesting(Trading, Span):
+    """What backtests of one market and of many have in common."""
 
     long_only: bool = Field(False, description="Take a signal to be short as one to hold nothing.")
     refresh: bool = Field(False, description="Ask the exchange for newer candles first; else only if there are none.")
 
 
-Symbols = Annotated[tuple[str, ...], Field(min_length=1)]
+class BacktestParameters(Backtesting, Series):
+    """All that decides a backtest."""
+
+
+def _once(symbols: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(symbols)) < len(symbols):
+        raise ValueError("name each of them once")
+    return symbols
+
+
+Symbols = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_once)]
+
+
+class PortfolioParameters(Backtesting):
+    """All that decides a backtest of several markets on one account; of one market, a backtest."""
+
+    symbols: Symbols = Field(("AAPL",), description="Market, such as BTC/USD; several share the cash.")
+    weights: dict[str, float] = Field(
+        default_factory=dict,
+        description="Share of the equity that a symbol's full signal puts in, BTC/USD=0.6; without any, equal shares.",
+    )
+    rebalance_every: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Candles after which positions are brought back to their weights; empty: never."
+    )
+    tolerance: float = Field(
+        0.0, ge=0, lt=1, description="Share of the equity that a position may be off its weight by, when rebalanced."
+    )
+    gross: float = Field(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Most that all positions may be worth, shorts too, over equity.",
+    )
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Self:
+        if self.tolerance and self.rebalance_every is None:
+            raise ValueError(f"tolerance {self.tolerance:g} needs rebalance_every: with 1 each candle is looked at")
+        if self.amount is not None and self.alone is None:
+            raise ValueError("amount is of no use to a portfolio: its weights are shares of the equity")
+        return self
+
+    @property
+    def named(self) -> str:
+        """The symbols for people: all, or the first and how many more."""
+        shown = self.symbols if len(self.symbols) <= _NAMED else self.symbols[: _NAMED - 1]
+        more = len(self.symbols) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more else "")
+
+    @property
+    def alone(self) -> BacktestParameters | None:
+        """The same as a backtest of one market; None where it is of several, or asks for what only a portfolio has."""
+        own = set(PortfolioParameters.model_fields) - set(Backtesting.model_fields) - {"symbols"}
+        if len(self.symbols) > 1 or any(getattr(self, name) for name in own - {"gross"}) or self.gross != 1.0:
+            return None
+        common = {name: getattr(self, name) for name in Backtesting.model_fields}
+        return BacktestParameters(symbol=self.symbols[0], **common)
 
 
 class LiveParameters(Trading):
@@ -128,12 +192,6 @@ class LiveParameters(Trading):
     protective_stops: bool = Field(True, description="Place stops at the exchange, where it has them.")
     dead_man: bool = Field(True, description="Renew the exchange's dead man's switch each run, where it has one.")
     history: int = Field(500, ge=2, le=100_000, description="Candles before the session that strategies see.")
-
-    @model_validator(mode="after")
-    def _symbols_once(self) -> Self:
-        if len(set(self.symbols)) < len(self.symbols):
-            raise ValueError("symbols: name each of them once")
-        return self
 
 
 class CollectParameters(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Unpack
 
@@ -9,11 +10,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.errors import BadInput
+from tasks.backtest.portfolio import PortfolioSimulation, simulate_portfolio
 from tasks.backtest.simulation import Simulation, simulate
 from tasks.engine.rules import Terms
 from tasks.stage import stage
 
-__all__ = ["Simulation", "execute_backtest", "simulate"]
+__all__ = [
+    "PortfolioSimulation",
+    "Simulation",
+    "execute_backtest",
+    "execute_portfolio_backtest",
+    "simulate",
+    "simulate_portfolio",
+]
 
 
 @stage(name="execute_backtest")
@@ -37,5 +46,34 @@ def execute_backtest(
         timeframe=timeframe,
         gap_after=gap_after,
         symbol=symbol,
+        **terms,
+    )
+
+
+@stage(name="execute_backtest")
+def execute_portfolio_backtest(
+    candles: Mapping[str, pd.DataFrame],
+    signals: Mapping[str, pd.DataFrame],
+    *,
+    cash: float = 100_000.0,
+    rebalance_every: int | None = None,
+    tolerance: float = 0.0,
+    gross: float = 1.0,
+    timeframe: timedelta | None = None,
+    gap_after: Mapping[str, npt.ArrayLike] | None = None,
+    markets: Mapping[str, Terms] | None = None,
+    **terms: Unpack[Terms],
+) -> PortfolioSimulation:
+    """Trade the signals of many markets, each a weight, over their candles; `simulate_portfolio` says how."""
+    return simulate_portfolio(
+        candles,
+        pd.DataFrame({symbol: frame["signal"] for symbol, frame in signals.items()}),
+        cash=cash,
+        rebalance_every=rebalance_every,
+        tolerance=tolerance,
+        gross=gross,
+        timeframe=timeframe,
+        gap_after=gap_after,
+        markets=markets,
         **terms,
     )

@@ -62,7 +62,7 @@ class Simulation:
     @cached_property
     def orders(self) -> pd.DataFrame:
         """One row an order."""
-        return frames.order_frame(self.order_log, self._ids, self.bars.ts, *self.terms, self.symbol)
+        return frames.order_frame(self.order_log, self._ids, self.bars.ts, frames.reasons(*self.terms), self.symbol)
 
     @cached_property
     def _ids(self) -> pa.Array:

@@ -151,6 +151,19 @@ def target_decides(rules: Rules, limits: Limits) -> bool:
     return limits == NO_LIMITS and rules == make_rules(fee=0.0, slippage=0.0)._replace(**known)
 
 
+def check_policy(every: int | None, tolerance: float, gross: float) -> tuple[int, float, float]:
+    """Return when positions of a portfolio are brought back to their weights, and how much may be held in all.
+
+    Bars from one look to the next (0: never), the share of equity that a position may be off by, and positions over
+    equity. Raises BadInput naming the first bad one.
+    """
+    return (
+        int(_whole("rebalance_every", every, 1.0, absent=0.0)),
+        _within("tolerance", tolerance, 0.0, 1.0, low_included=True),
+        _within("gross", gross),
+    )
+
+
 def check_cash(cash: float) -> float:
     """Return the money at the start. Raises BadInput unless it is above 0."""
     return _within("cash", cash)

@@ -4,6 +4,7 @@ from tasks.engine.kernel.account import NOTHING, new_account
 from tasks.engine.kernel.bars import first_bad_bar
 from tasks.engine.kernel.curves import advance, finish
 from tasks.engine.kernel.fills import note_adverse
+from tasks.engine.kernel.portfolio import HOLDING, POOL, SEAT, Policy, advance_portfolio, finish_portfolio
 from tasks.engine.kernel.segments import BLOCK, first_unfit, follow
 from tasks.engine.kernel.steps import (
     close_bars,
@@ -19,12 +20,18 @@ from tasks.engine.kernel.tallies import measure
 
 __all__ = [
     "BLOCK",
+    "HOLDING",
     "NOTHING",
+    "POOL",
+    "SEAT",
+    "Policy",
     "advance",
+    "advance_portfolio",
     "close_bars",
     "count_now",
     "decide_now",
     "finish",
+    "finish_portfolio",
     "first_bad_bar",
     "first_unfit",
     "follow",

@@ -21,6 +21,9 @@ Record = Any
 ACCOUNT = np.dtype(
     [
         ("cash", "f8"),
+        ("others", "f8"),  # worth of what the same cash holds in other markets; 0 where it has this one alone
+        ("room", "f8"),  # quote currency that an entry may bring the position to, costs included; infinite: any
+        ("cut", "i8"),  # 1: the position wanted last is cut to it
         ("position", "f8"),
         ("best", "f8"),  # best price since the entry, up to the bar before: what a trailing stop hangs on
         ("low", "f8"),  # range of prices since the average entry price last changed
@@ -55,6 +58,7 @@ ACCOUNT = np.dtype(
 
 DAY = 86_400_000_000  # microseconds
 NOTHING = -1  # there is no order to make
+SPECK = 1e-9  # a share that is rounding, and traded for by nobody
 NOISE = 1e-14  # relative; two prices or amounts nearer than this differ by rounding alone
 
 
@@ -64,5 +68,6 @@ def new_account(cash: float, rules: Rules, limits: Limits, length: int) -> npt.N
     account["cash"] = account["peak"] = account["equity"] = account["morning"] = cash
     account["guarded"] = min(rules.stop_loss, rules.take_profit, rules.trailing_stop) < np.inf
     account["limited"] = limits != NO_LIMITS
+    account["room"] = np.inf
     account["length"] = length
     return account

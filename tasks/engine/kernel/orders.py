@@ -18,8 +18,10 @@ from tasks.engine.codes import (
     NO_COST,
     NO_EQUITY,
     NO_ROOM,
+    NO_SHARE,
     NO_STEP,
     OPEN,
+    REBALANCE,
     RUIN,
     SIGNAL,
     STALE,
@@ -58,7 +60,9 @@ def forbidden(account: Record, bar: int, at: int, age: float, market: float, lim
 def refusal(account: Record, order: Record, rules: Rules) -> int:
     """Return why the market would not take an order; 0: it would."""
     market, change = order.market, order.side * order.amount
-    equity = account.cash + account.position * market
+    equity = account.cash + account.others + account.position * market
+    if change == 0.0 and equity > 0.0 and account.cut:
+        return NO_SHARE
     if change == 0.0:
         return NO_STEP if equity > 0.0 else NO_EQUITY
     if order.amount < rules.min_amount:
@@ -107,7 +111,7 @@ def draft_next(
 ) -> int:
     """Draft the next order that what is pending asks for; return why it is refused, 0 or NOTHING."""
     position, reason = account.position, account.reason
-    target = account.goal if reason == SIGNAL else 0.0
+    target = account.goal if reason in (SIGNAL, REBALANCE) else 0.0
     if position != 0.0 and target * position <= 0.0:
         leg = CLOSE if reason in (SIGNAL, RUIN) else EXIT
         draft(account, order, leg, MARKET, reason, 0.0, 0, market, np.nan, rules)

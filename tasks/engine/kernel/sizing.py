@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.engine.kernel.account import NOISE, Record
+from tasks.engine.kernel.account import NOISE, SPECK, Record
 from tasks.engine.kernel.compiled import compiled
 from tasks.engine.rules import Limits, Rules
 
@@ -41,11 +41,17 @@ def difference(wanted: float, position: float, step: float) -> float:
 
 @compiled
 def size(account: Record, market: float, target: float, rules: Rules) -> float:
-    """Return the wanted position before rounding. Without equity it is none."""
+    """Return the wanted position before rounding, no larger than there is room for. Without equity it is none."""
     if rules.amount > 0.0:
+        account.cut = 0
         return target * rules.amount
-    equity: float = max(account.cash + account.position * market, 0.0)
-    return target * rules.fraction * equity / (market * (1.0 + rules.slippage) * (1.0 + rules.fee))
+    equity: float = max(account.cash + account.others + account.position * market, 0.0)
+    unit = market * (1.0 + rules.slippage) * (1.0 + rules.fee)
+    wanted = target * rules.fraction * equity / unit
+    most = max(account.room / unit, abs(account.position))
+    account.cut = int(abs(wanted) > most * (1.0 + SPECK))
+    within_room: float = np.copysign(min(abs(wanted), most), wanted)
+    return within_room
 
 
 @compiled
