@@ -21,6 +21,7 @@ from flows.parameters import BacktestParameters
 from flows.report import flow_run_id, publish_report
 from flows.sensitivity import sensitivity
 from tasks.backtest import Simulation, execute_backtest
+from tasks.engine.changes import changes_of
 from tasks.engine.rules import Limits
 from tasks.evaluate import evaluate_metrics
 from tasks.evaluate.verdict import Verdict
@@ -83,7 +84,8 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
         timeframe=parameters.timeframe,
         calendar=market.calendar,
     )
-    run, varied = run_id(manifest), sensitivity(candles, signals["signal"].to_numpy(), strategy, manifest)
+    run, target = run_id(manifest), changes_of(signals["signal"].to_numpy())
+    varied = sensitivity(candles, target, strategy, manifest)
     record_run(
         lake,
         run_row(run, manifest, candles.attrs["version"]),

@@ -11,7 +11,7 @@ import pandas as pd
 from data.errors import JarvisError
 from data.tables import TABLES
 from flows.trials import part_of, target_of
-from tasks.evaluate.account import Floats
+from tasks.engine.changes import Changes
 from tasks.evaluate.neighbours import FIGURES
 from tasks.signal import Strategy
 from tasks.signal.registry import build
@@ -23,7 +23,9 @@ MOST = 2**22
 COLUMNS = tuple(name for name in TABLES["sensitivity"].schema.names if name != "run_id")
 
 
-def sensitivity(candles: pd.DataFrame, target: Floats, strategy: Strategy, manifest: Mapping[str, Any]) -> pd.DataFrame:
+def sensitivity(
+    candles: pd.DataFrame, target: Changes, strategy: Strategy, manifest: Mapping[str, Any]
+) -> pd.DataFrame:
     """Return rows as in the table sensitivity, without `run_id`: the costs 0 to 3 times, each parameter a step away.
 
     `target` is the strategy's. A step is a tenth of the value, a whole number at least for a whole number. Texts, flags
@@ -45,7 +47,7 @@ def sensitivity(candles: pd.DataFrame, target: Floats, strategy: Strategy, manif
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def costs_varied(candles: pd.DataFrame, target: Floats, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+def costs_varied(candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return rows for the costs 0, 1, 2 and 3 times."""
     rows = []
     for multiple in MULTIPLES:
@@ -58,13 +60,13 @@ def costs_varied(candles: pd.DataFrame, target: Floats, manifest: Mapping[str, A
     return rows
 
 
-def _figures(candles: pd.DataFrame, target: Floats, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _figures(candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any]) -> dict[str, Any]:
     try:
         part = part_of(candles, slice(0, len(candles)), manifest)
-        measured = part.course.measure(target)
+        measured = part.course.measure([target])
     except JarvisError as error:
         return {"note": str(error)}
-    found = part.stretch.figures(measured.values, measured.tally[0])
+    found = part.stretch.figures(measured.values[0], measured.tallies[0])
     return {name: found[name].value for name in FIGURES} | {"note": None}
 
 

@@ -16,13 +16,19 @@ from data.errors import JarvisError
 from data.runs import canonical
 from data.timeframe import parse_timeframe
 from tasks.backtest.sweep import Course
+from tasks.engine.changes import Changes, changes_of, checked, cut
 from tasks.evaluate.trial import OBJECTIVES, Stretch, kept_every
 from tasks.signal import Strategy
 from tasks.signal.registry import build
 from tasks.signal.signals import signals, warmup_of
 
 Rows = list[dict[str, Any]]
-Shared = Callable[[Any], npt.NDArray[np.float64]]
+Shared = Callable[[Any], Changes]
+
+_BLOCKS_A_THREAD = 8
+"""Into which the sets are cut, so that the threads end together."""
+_AT_ONCE = 2**22
+"""Equities that a thread keeps at most, which bounds its memory."""
 
 _COLUMNS_OUT = ("cumulative_return", "sharpe_ratio", "max_drawdown", "trades")
 _COUNTS = ("observations", "trades")
@@ -40,6 +46,11 @@ class Part:
     span: slice
     stretch: Stretch
     course: Course
+
+    def figures(self, targets: Sequence[Changes]) -> tuple[dict[str, npt.NDArray[np.float64]], Any, Any]:
+        """Backtest targets over all the candles; return their figures, and what they come from."""
+        measured = self.course.measure([cut(target, self.span) for target in targets])
+        return self.stretch.many(measured.values, measured.tallies), measured.values, measured.tallies
 
 
 class Trials:
@@ -60,7 +71,12 @@ class Trials:
         stretches: Mapping[str, slice] | None = None,
         threads: int | None = None,
     ) -> None:
-        self._candles, self._strategy, self._fixed, self._threads = candles, strategy, fixed, threads or os.cpu_count()
+        self._candles, self._strategy, self._fixed, self._threads = (
+            candles,
+            strategy,
+            fixed,
+            threads or os.cpu_count() or 1,
+        )
         self._objective = OBJECTIVES[manifest["objective"]]
         self._shared: Shared | None = strategy.shared(candles)
         cut = len(candles) if manifest["split"] is None else manifest["split_at"]
@@ -71,50 +87,69 @@ class Trials:
 
     def run(self, sets: Sequence[tuple[int, dict[str, str]]]) -> Rows:
         """Try numbered sets and return their rows as in the table sweeps, without `run_id`, in the order given."""
+        most = max(1, _AT_ONCE // max(len(part.stretch.ends) for part in self._parts))
+        size = max(1, min(most, -(-len(sets) // (_BLOCKS_A_THREAD * self._threads))))
         with ThreadPoolExecutor(self._threads) as threads:
-            return list(threads.map(lambda each: self._row(*each), sets))
+            blocks = (sets[start : start + size] for start in range(0, len(sets), size))
+            return [row for rows in threads.map(self._rows, list(blocks)) for row in rows]
 
-    def _row(self, number: int, chosen: dict[str, str]) -> dict[str, Any]:
-        row: dict[str, Any] = {"number": number, "parameters": canonical(self._fixed | chosen), "failure": None}
+    def _rows(self, sets: Sequence[tuple[int, dict[str, str]]]) -> Rows:
+        """Try some sets, all of their passes in one call."""
+        rows, targets = [], []
+        for number, chosen in sets:
+            row, target = self._begin(number, chosen)
+            rows.append(row)
+            if target is not None:
+                targets.append(target)
+        tried = [row for row in rows if row["failure"] is None]
+        for prefix, part, columns in zip(("", "out_"), self._parts, (_COLUMNS, _COLUMNS_OUT), strict=False):
+            found, values, tallies = part.figures(targets)
+            wanted: dict[str, list[Any]] = {prefix + name: _plain(name, found[name]) for name in columns}
+            wanted[f"{prefix}objective"] = _plain(self._objective, found[self._objective])
+            if not prefix:
+                wanted["note"] = [
+                    None if value is not None else part.stretch.figures(values[row], tallies[row])[self._objective].note
+                    for row, value in enumerate(wanted["objective"])
+                ]
+                wanted["blocks"] = part.stretch.blocks(values, tallies)
+                wanted["returns"] = [
+                    part.stretch.returns(*run) if (row["number"] - 1) % self._every == 0 else None
+                    for row, run in zip(tried, zip(values, tallies, strict=True), strict=True)
+                ]
+            for row, figures in zip(tried, zip(*wanted.values(), strict=True), strict=True):
+                row.update(zip(wanted, figures, strict=True))
+        for name, part in self._stretches.items():
+            reached = _plain(self._objective, part.figures(targets)[0][self._objective])
+            for row, objective in zip(tried, reached, strict=True):
+                row.setdefault("stretches", []).append((name, objective))
+        return rows
+
+    def _begin(self, number: int, chosen: dict[str, str]) -> tuple[dict[str, Any], Changes | None]:
+        """Return what a set's row begins with, and its target; None with the failure in the row."""
+        row: dict[str, Any] = {"number": number, "parameters": "", "failure": None}
         try:
             strategy = build(self._strategy, self._fixed | chosen)
-            return row | {"parameters": canonical(strategy.model_dump(mode="json"))} | self._figures(strategy, number)
+            row["parameters"] = canonical(strategy.model_dump(mode="json"))
+            return row, checked(target_of(self._candles, strategy, self._shared), len(self._candles))
         except JarvisError as error:
-            return row | {"failure": str(error)}
+            row["failure"] = str(error)
         except Exception as error:  # noqa: BLE001 - what one set of a user's strategy raises ends no sweep
-            return row | {"failure": f"{type(error).__name__}: {error}".splitlines()[0]}
-
-    def _figures(self, strategy: Strategy, number: int) -> dict[str, Any]:
-        target, row = target_of(self._candles, strategy, self._shared), dict[str, Any]()
-        for prefix, part, columns in zip(("", "out_"), self._parts, (_COLUMNS, _COLUMNS_OUT), strict=False):
-            measured = part.course.measure(target[part.span])
-            found = part.stretch.figures(measured.values, measured.tally[0])
-            row |= {prefix + name: _plain(name, found[name].value) for name in columns}
-            row[f"{prefix}objective"] = found[self._objective].value
-            if not prefix:
-                row["note"] = None if row["objective"] is not None else found[self._objective].note
-                blocks = part.stretch.blocks(measured.values, measured.tally[0])
-                row["blocks"] = blocks and list(blocks.items())
-                kept = (number - 1) % self._every == 0
-                row["returns"] = part.stretch.returns(measured.values, measured.tally[0]) if kept else None
-        if self._stretches:
-            row["stretches"] = [(name, self._objective_on(part, target)) for name, part in self._stretches.items()]
-        return row
-
-    def _objective_on(self, part: Part, target: npt.NDArray[np.float64]) -> float | None:
-        measured = part.course.measure(target[part.span])
-        return part.stretch.figures(measured.values, measured.tally[0])[self._objective].value
+            row["failure"] = f"{type(error).__name__}: {error}".splitlines()[0]
+        row["parameters"] = row["parameters"] or canonical(self._fixed | chosen)
+        return row, None
 
 
-def target_of(candles: pd.DataFrame, strategy: Strategy, shared: Shared | None) -> npt.NDArray[np.float64]:
-    """Return a strategy's targets, by the way that its sets have in common where there is one."""
+def target_of(candles: pd.DataFrame, strategy: Strategy, shared: Shared | None) -> Changes:
+    """Return a strategy's target, by the way that its sets have in common where there is one."""
     if shared is None or len(candles) <= warmup_of(strategy):
-        return signals(candles, strategy)["signal"].to_numpy()
+        return changes_of(signals(candles, strategy)["signal"].to_numpy())
     return shared(strategy)
 
 
-def _plain(name: str, value: float | None) -> float | None:
-    return value if value is None or name not in _COUNTS else int(value)
+def _plain(name: str, column: npt.NDArray[np.float64]) -> list[float | None]:
+    """Return a column as Python's own numbers, None for NaN."""
+    kind = int if name in _COUNTS else float
+    return [None if value != value else kind(value) for value in column.tolist()]  # noqa: PLR0124
 
 
 def part_of(candles: pd.DataFrame, span: slice, manifest: Mapping[str, Any]) -> Part:

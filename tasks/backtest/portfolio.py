@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 
 from data.errors import BadInput, unknown
-from tasks.backtest.simulation import Simulation
 from tasks.engine import codes, frames, inputs
 from tasks.engine.rules import Limits, Rules, Terms, check_cash, check_policy, read_terms
 
@@ -28,13 +27,17 @@ _FEWEST = 256
 _ROUNDING = 1e-9
 
 
-@dataclass(frozen=True)
-class PortfolioSimulation(Simulation):
-    """As `Simulation`, with the `symbol` of each row; `positions` has what is held, by instant and symbol.
+@dataclass(frozen=True, repr=False)
+class PortfolioSimulation:
+    """The tables of a `Simulation`, with the `symbol` of each row, and `positions`: what is held by instant and symbol.
 
     In `equity`, `position` is the worth of all positions, at a `price` of 1.
     """
 
+    fills: pd.DataFrame
+    trades: pd.DataFrame
+    equity: pd.DataFrame
+    orders: pd.DataFrame
     positions: pd.DataFrame
 
 

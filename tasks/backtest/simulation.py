@@ -4,29 +4,69 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from tasks.engine import codes, frames, inputs
 from tasks.engine.codes import with_room
-from tasks.engine.rules import Limits, Rules, Terms, check_cash, read_terms
+from tasks.engine.rules import NO_LIMITS, Limits, Rules, Terms, check_cash, read_terms
 
 if TYPE_CHECKING:
     from tasks.engine.codes import Log
-    from tasks.engine.inputs import Bars, Floats
+    from tasks.engine.inputs import Bars, Floats, Ints
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Simulation:
-    """What came of it; columns as `data/tables.py` declares them, without `run_id`."""
+    """What came of it: as the engine keeps it, and as tables with the columns that `data/tables.py` declares.
 
-    fills: pd.DataFrame
-    trades: pd.DataFrame
-    equity: pd.DataFrame
-    orders: pd.DataFrame
+    A table is made when it is first asked for; until then the candles must be left as they are.
+    """
+
+    order_log: Log
+    """Rows as in `tasks.engine.codes.ORDER`, in the order made."""
+    trade_log: Log
+    """Rows as in `tasks.engine.codes.TRADE`."""
+    curve: Floats
+    """Equity at each close, quote currency."""
+    bars: Bars
+    cash: float
+    """At the start, quote currency."""
+    terms: tuple[Rules, Limits]
+    gaps: Ints | None
+    """Positions of candles after which others are absent; None: to be found by their steps."""
+    symbol: str
+
+    @cached_property
+    def fills(self) -> pd.DataFrame:
+        """One row a fill, without `run_id`, as the next ones."""
+        return frames.fill_frame(self.order_log, self._ids, self.bars.ts, self.symbol)
+
+    @cached_property
+    def trades(self) -> pd.DataFrame:
+        """One row a round trip."""
+        gaps = inputs.find_gaps(self.bars.ts, self.gaps)
+        opened, last = self.bars.ts.take(self.order_log["bar"]), len(self.bars.ts) - 1
+        return frames.trade_frame(self.trade_log, self.order_log, self._ids, opened, last, gaps, self.symbol)
+
+    @cached_property
+    def equity(self) -> pd.DataFrame:
+        """One row a candle."""
+        return frames.equity_frame(self.bars, self.order_log, self.cash, self.curve)
+
+    @cached_property
+    def orders(self) -> pd.DataFrame:
+        """One row an order."""
+        return frames.order_frame(self.order_log, self._ids, self.bars.ts, frames.reasons(*self.terms), self.symbol)
+
+    @cached_property
+    def _ids(self) -> pa.Array:
+        return frames.order_ids(self.order_log, self.bars.ts)
 
 
 def simulate(
@@ -96,33 +136,28 @@ def simulate(
     rules, limits = read_terms(terms)
     bars = inputs.read_bars(candles)
     goal = inputs.read_target(target, candles.index)
-    gaps = inputs.find_gaps(bars.ts, gap_after)
+    gaps = None if gap_after is None else inputs.find_gaps(bars.ts, gap_after)
     inputs.check_prices(bars)
-    orders, trades, curves = _run(bars, goal, start, rules, limits, inputs.find_length(bars.ts, timeframe))
-    ids = frames.order_ids(orders, bars.ts)
-    opened = bars.ts.take(orders["bar"])
-    return Simulation(
-        fills=frames.fill_frame(orders, ids, bars.ts, symbol),
-        trades=frames.trade_frame(trades, orders, ids, opened, len(bars.ts) - 1, gaps, symbol),
-        equity=frames.equity_frame(bars, *curves),
-        orders=frames.order_frame(orders, ids, bars.ts, frames.reasons(rules, limits), symbol),
-    )
+    orders, trades, curve = _run(bars, goal, start, rules, limits, timeframe)
+    return Simulation(orders, trades, curve, bars, start, (rules, limits), gaps, symbol)
 
 
 def _run(
-    bars: Bars, goal: Floats, cash: float, rules: Rules, limits: Limits, length: int
-) -> tuple[Log, Log, list[Floats]]:
-    """Make the pass; return the logs of orders and trades, and cash, position, equity and drawdown by bar."""
+    bars: Bars, goal: Floats, cash: float, rules: Rules, limits: Limits, timeframe: timedelta | None
+) -> tuple[Log, Log, Floats]:
+    """Make the pass; return the logs of orders and trades, and the equity by bar."""
     from tasks.engine import kernel
 
+    # The length of a candle is for limits alone.
+    length = 0 if timeframe is None and limits == NO_LIMITS else inputs.find_length(bars.ts, timeframe)
     account = kernel.new_account(cash, rules, limits, length)
     size = goal.size
     # A guess of how often is traded; memory that is not written to costs nothing.
     orders, trades = np.empty(64 + size // 16, codes.ORDER), np.empty(64 + size // 32, codes.TRADE)
-    curves = [np.empty(size) for _ in range(4)]
+    curve = np.empty(size)
     ts = inputs.read_instants(bars.ts)
-    while kernel.advance(account, orders, trades, ts, *bars[1:], goal, rules, limits, *curves) < size:
+    while kernel.advance(account, orders, trades, ts, *bars[1:], goal, rules, limits, curve) < size:
         orders, trades = with_room(orders, account["orders"][0]), with_room(trades, account["trades"][0])
     orders, trades = with_room(orders, account["orders"][0]), with_room(trades, account["trades"][0])
     kernel.finish(account, orders, trades, ts[-1], bars.closes[-1], rules, limits, size - 1)
-    return orders[: account["orders"][0]], trades[: account["trades"][0]], curves
+    return orders[: account["orders"][0]], trades[: account["trades"][0]], curve

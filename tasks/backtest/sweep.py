@@ -1,17 +1,19 @@
-"""Backtests in numbers alone, for sweeps: the pass of `simulate` without its tables."""
+"""Backtests in numbers alone, for sweeps: the passes of `simulate` without its tables, over many targets at once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tasks.engine import codes, inputs
-from tasks.engine.rules import Terms, check_cash, read_terms
+from tasks.engine.changes import Changes, joined, spread
+from tasks.engine.rules import Terms, check_cash, read_terms, target_decides
 
 if TYPE_CHECKING:
     from tasks.engine.codes import Log
@@ -20,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a backtest came to."""
+    """What backtests came to, a row each."""
 
     values: Floats
-    """Equity at the closes that were asked for, in quote currency."""
-    tally: Log
-    """One row as in `tasks.engine.codes.TALLY`."""
+    """Equity at the closes that were asked for, a column each, in quote currency."""
+    tallies: Log
+    """Rows as in `tasks.engine.codes.TALLY`."""
 
 
 class Course:
@@ -43,20 +45,52 @@ class Course:
         self._rules, self._limits = read_terms(terms)
         self._bars: Bars = inputs.read_bars(candles)
         inputs.check_prices(self._bars)
-        self._index = candles.index
         self._ts = inputs.read_instants(self._bars.ts)
         self._length = inputs.find_length(self._bars.ts, timeframe)
         self._ends = np.ascontiguousarray(ends, np.int64)
 
-    def measure(self, target: npt.ArrayLike) -> Measured:
-        """Backtest one target. Raises BadInput where it does not fit the candles; may be called from many threads."""
+    def measure(self, targets: Sequence[Changes]) -> Measured:
+        """Backtest each target on an account of its own. May be called from many threads."""
+        into = Measured(np.empty((len(targets), len(self._ends))), np.zeros(len(targets), codes.TALLY))
+        if target_decides(self._rules, self._limits):
+            self._from_change_to_change(targets, into)
+        else:
+            self._bar_by_bar(targets, into)
+        return into
+
+    def _from_change_to_change(self, targets: Sequence[Changes], into: Measured) -> None:
         from tasks.engine import kernel
 
-        goal = inputs.read_target(target, self._index)
+        accounts, orders, trades = self._books(len(targets))
+        many, (lowest, highest) = joined(targets), self._extremes
+        kernel.follow(
+            *(accounts, orders, trades, self._ts, *self._bars[1:], lowest, highest, *many),
+            *(self._rules, self._limits, self._ends, into.values, into.tallies),
+        )
+
+    def _bar_by_bar(self, targets: Sequence[Changes], into: Measured) -> None:
+        from tasks.engine import kernel
+
+        for row, target in enumerate(targets):
+            accounts, orders, trades = self._books(1)
+            goal = inputs.frozen(spread(target, len(self._ts)))
+            kernel.measure(
+                *(accounts, orders, trades, self._ts, *self._bars[1:], goal),
+                *(self._rules, self._limits, self._ends, into.values[row], into.tallies[row : row + 1]),
+            )
+
+    def _books(self, count: int) -> tuple[Log, Log, Log]:
+        """Return so many accounts, and room for the orders and trades of a bar."""
+        from tasks.engine import kernel
+
         account = kernel.new_account(self.cash, self._rules, self._limits, self._length)
         rows = 2 * codes.ORDERS_A_BAR
-        orders, trades = np.empty(rows, codes.ORDER), np.empty(rows, codes.TRADE)
-        values, tally = np.empty(len(self._ends)), np.zeros(1, codes.TALLY)
-        series = (self._ts, *self._bars[1:], goal)
-        kernel.measure(account, orders, trades, *series, self._rules, self._limits, self._ends, values, tally)
-        return Measured(values, tally)
+        return np.repeat(account, count), np.empty(rows, codes.ORDER), np.empty(rows, codes.TRADE)
+
+    @cached_property
+    def _extremes(self) -> tuple[Floats, Floats]:
+        """The lowest and the highest close of each block of bars."""
+        from tasks.engine.kernel import BLOCK
+
+        begins = np.arange(0, len(self._ts), BLOCK)
+        return np.minimum.reduceat(self._bars.closes, begins), np.maximum.reduceat(self._bars.closes, begins)

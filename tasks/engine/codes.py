@@ -68,9 +68,11 @@ ORDER = np.dtype(
         ("fee", "f8"),
         ("market", "f8"),
         ("position", "f8"),
+        ("cash", "f8"),
     ]
 )
-"""An order and, where it was filled, its fill; `market` is the price before slippage, `position` what is held after."""
+"""An order and, where it was filled, its fill; `market` is the price before slippage, `position` what is held after,
+and `cash`, of a fill alone, what is left of it."""
 
 TRADE = np.dtype(
     [

@@ -143,10 +143,19 @@ def trade_frame(
     return _frame(**columns)
 
 
-def equity_frame(bars: Bars, cash: Floats, position: Floats, equity: Floats, drawdown: Floats) -> pd.DataFrame:
-    """One row a candle, valued at its close."""
-    # The closes are copied: the frame may be written to, the candles may not.
-    return _frame(ts=bars.ts, cash=cash, position=position, price=bars.closes.copy(), equity=equity, drawdown=drawdown)
+def equity_frame(bars: Bars, orders: Log, cash: float, equity: Floats) -> pd.DataFrame:
+    """One row a candle, valued at its close. Drawdown is from the highest equity so far, the cash at the start too."""
+    fills, size = orders[orders["event"] == FILLED], equity.size
+    lasting = np.diff(fills["bar"], prepend=0, append=size)
+    peak = np.maximum.accumulate(np.concatenate(([cash], equity)))[1:]
+    return _frame(
+        ts=bars.ts,
+        cash=np.repeat(np.concatenate(([cash], fills["cash"])), lasting),
+        position=np.repeat(np.concatenate(([0.0], fills["position"])), lasting),
+        price=bars.closes.copy(),  # the frame may be written to, the candles may not
+        equity=equity.copy(),
+        drawdown=equity / peak - 1.0,
+    )
 
 
 def whole_frame(index: pd.DatetimeIndex, cash: Floats, worth: Floats, equity: Floats, drawdown: Floats) -> pd.DataFrame:

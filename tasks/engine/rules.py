@@ -142,6 +142,15 @@ def make_limits(
     )
 
 
+def target_decides(rules: Rules, limits: Limits) -> bool:
+    """Tell whether orders are made where the target changes and nowhere else, at the open, whatever happened between.
+
+    Rules and limits that are not known to leave it so must be void.
+    """
+    known = {name: getattr(rules, name) for name in _AT_THE_OPEN}
+    return limits == NO_LIMITS and rules == make_rules(fee=0.0, slippage=0.0)._replace(**known)
+
+
 def check_policy(every: int | None, tolerance: float, gross: float) -> tuple[int, float, float]:
     """Return when positions of a portfolio are brought back to their weights, and how much may be held in all.
 
@@ -194,3 +203,6 @@ def _within(
 
 
 NO_LIMITS = make_limits()
+
+_AT_THE_OPEN = ("fee", "slippage", "fraction", "amount", "amount_step", "min_amount", "min_cost")
+"""The rules that bear on an order at the open alone."""

@@ -26,9 +26,9 @@ def block_bounds(observations: int) -> NDArray[np.int64]:
 
 
 def block_sums(returns: Floats) -> tuple[Floats, Floats]:
-    """Return sum and sum of squares of the returns in each stretch: all that their Sharpe ratios need."""
-    starts = block_bounds(len(returns))[:-1]
-    return np.add.reduceat(returns, starts), np.add.reduceat(returns**2, starts)
+    """Return sum and sum of squares of the returns (last axis) in each stretch: all that their Sharpe ratios need."""
+    starts = block_bounds(returns.shape[-1])[:-1]
+    return np.add.reduceat(returns, starts, axis=-1), np.add.reduceat(returns**2, starts, axis=-1)
 
 
 def overfitting_probability(sums: Floats, squares: Floats, observations: int) -> float:

@@ -114,7 +114,8 @@ def market_of(candles: pd.DataFrame, candle: int) -> Market:
 
 
 def returns_of(start: float, values: Floats) -> Floats:
-    """Return the change from each value to the next as a fraction, the first one's from the start."""
-    returns = values / np.concatenate(([start], values[:-1])) - 1.0
+    """Return the change from each value to the next along the last axis as a fraction, the first from the start."""
+    before = np.concatenate((np.full((*values.shape[:-1], 1), start), values[..., :-1]), axis=-1)
+    returns: Floats = values / before - 1.0
     returns[np.abs(returns) <= ROUNDING] = 0.0
     return returns

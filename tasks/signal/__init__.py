@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pandas import DataFrame, Series, concat
 from pydantic import Field
 
+from tasks.engine.changes import Changes, changes_of
 from tasks.signal.indicators import deviation, ema, ema_memory, rsi, sma, wilder, wilder_memory
 from tasks.signal.portfolio import portfolio_signals
 from tasks.signal.signals import indicators_of, signals
@@ -17,12 +18,14 @@ from tasks.signal.strategy import PortfolioStrategy, Strategy, above, hold, incr
 from tasks.stage import stage
 
 __all__ = [
+    "Changes",
     "DataFrame",
     "Field",
     "PortfolioStrategy",
     "Series",
     "Strategy",
     "above",
+    "changes_of",
     "concat",
     "deviation",
     "ema",

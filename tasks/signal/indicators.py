@@ -124,14 +124,36 @@ def _valid(window: int) -> int:
     return window
 
 
+def exponential_shares(window: int) -> tuple[Array, Array]:
+    """Return the shares of the older block where `ema` joins two, by the power of 2 that the newer one has for size.
+
+    Of two blocks of that size, and of that size and all that was taken before it (0 where nothing was).
+    """
+    keep, memory = 1 - _ema_alpha(window), ema_memory(window)
+    sizes = [2**power for power in range(memory.bit_length())]
+    taken = [memory & (size - 1) for size in sizes]
+    doubled = [_older_share(keep, size, size) for size in sizes]
+    joined = [_older_share(keep, before, size) if before else 0.0 for before, size in zip(taken, sizes, strict=True)]
+    return np.array(doubled), np.array(joined)
+
+
+def tick_grid(values: Array) -> int | None:
+    """Return the coarsest of the decimal grids of `sma` that all values lie on, in parts of 1; None: on none."""
+    return next((grid for grid in _GRIDS if (np.rint(values * grid) / grid == values).all()), None)
+
+
 def _exponential(values: Series, alpha: float) -> Series:
     keep = 1 - alpha
 
     def join(older: Array, newer: Array, older_size: int, newer_size: int) -> Array:
-        share = keep**newer_size * (1 - keep**older_size) / (1 - keep ** (older_size + newer_size))
-        return newer + (older - newer) * share
+        return newer + (older - newer) * _older_share(keep, older_size, newer_size)
 
     return _aligned(values, _fold(_floats(values), _memory(alpha), join))
+
+
+def _older_share(keep: float, older_size: int, newer_size: int) -> float:
+    """Return the weight of the older of two blocks in their mean."""
+    return keep**newer_size * (1 - keep**older_size) / (1 - keep ** (older_size + newer_size))
 
 
 def _memory(alpha: float) -> int:

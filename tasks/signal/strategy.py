@@ -28,9 +28,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pandas import DataFrame, Series
 from pydantic import BaseModel, ConfigDict, model_validator
+
+from tasks.engine.changes import Changes
 
 _RESERVED = ("name", "description", "warmup", "generate", "shared")
 
@@ -72,11 +73,11 @@ class Strategy(BaseModel, ABC):
         """
 
     @classmethod
-    def shared(cls, candles: DataFrame) -> Callable[[Any], NDArray[np.float64]] | None:  # noqa: ARG003
-        """Return a quicker way from a parameter set to its targets, which sweeps over the candles use; None: none.
+    def shared(cls, candles: DataFrame) -> Callable[[Any], Changes] | None:  # noqa: ARG003
+        """Return a quicker way from a parameter set to its target, which sweeps over the candles use; None: none.
 
-        It remembers what many sets have in common, is called from many threads, and must give bit for bit the signals
-        that `generate` leads to, NaN in the warm-up. What it raises fails the set.
+        It remembers what many sets have in common, is called from many threads, and must give the changes of bit for
+        bit the signal that `generate` leads to, none in the warm-up. What it raises fails the set.
         """
         return None
 

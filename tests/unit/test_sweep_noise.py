@@ -12,6 +12,7 @@ from arch.bootstrap import SPA
 from scipy.stats import binom
 
 from tasks.backtest.sweep import Course
+from tasks.engine.changes import changes_of
 from tasks.evaluate.account import DAY
 from tasks.evaluate.clusters import effective_trials
 from tasks.evaluate.overfitting import BLOCKS, block_bounds, overfitting_probability
@@ -273,8 +274,8 @@ def tried_at_random(candles: pd.DataFrame, sets: int, seed: int) -> np.ndarray:
     course = Course(candles, stretch.ends, cash=1_000.0, timeframe=timedelta(days=1), **terms)  # type: ignore[arg-type]
     columns = []
     for flips in lot.random((sets, len(candles))) < 0.05:
-        measured = course.measure(np.cumsum(flips) % 2.0)
-        columns.append(stretch.returns(measured.values, measured.tally[0]))
+        measured = course.measure([changes_of(np.cumsum(flips) % 2.0)])
+        columns.append(stretch.returns(measured.values[0], measured.tallies[0]))
     return np.column_stack(columns).astype(np.float64)
 
 
@@ -309,8 +310,8 @@ def test_real_prices_in_another_order_prove_nothing(market_data: Path) -> None:
     for fast in range(5, 45, 5):
         for slow in range(50, 200, 15):
             means = [shuffled["close"].rolling(window).mean() for window in (fast, slow)]
-            measured = course.measure((means[0] > means[1]).to_numpy(float))
-            columns.append(stretch.returns(measured.values, measured.tally[0]))
+            measured = course.measure([changes_of((means[0] > means[1]).to_numpy(float))])
+            columns.append(stretch.returns(measured.values[0], measured.tallies[0]))
     returns = np.column_stack(columns).astype(np.float64)
     _, verdict = judge(with_returns(returns), len(columns), market=market_of(shuffled, DAY).returns)
     assert verdict.words.startswith("not proven: ")

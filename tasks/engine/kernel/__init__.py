@@ -5,6 +5,7 @@ from tasks.engine.kernel.bars import first_bad_bar
 from tasks.engine.kernel.curves import advance, finish
 from tasks.engine.kernel.fills import note_adverse
 from tasks.engine.kernel.portfolio import HOLDING, POOL, SEAT, Policy, advance_portfolio, finish_portfolio
+from tasks.engine.kernel.segments import BLOCK, first_unfit, follow
 from tasks.engine.kernel.steps import (
     close_bars,
     count_now,
@@ -18,6 +19,7 @@ from tasks.engine.kernel.steps import (
 from tasks.engine.kernel.tallies import measure
 
 __all__ = [
+    "BLOCK",
     "HOLDING",
     "NOTHING",
     "POOL",
@@ -31,6 +33,8 @@ __all__ = [
     "finish",
     "finish_portfolio",
     "first_bad_bar",
+    "first_unfit",
+    "follow",
     "levels_now",
     "mark_now",
     "measure",

@@ -50,6 +50,6 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile with a cache on disk; without one where no folder can be written."""
     asked, _NUMBA.CACHE_DIR = _NUMBA.CACHE_DIR, _FOLDER
     try:
-        return cast("Callable[P, R]", numba.njit(function, cache=bool(_FOLDER), nogil=True))
+        return cast("Callable[P, R]", numba.njit(function, cache=bool(_FOLDER), nogil=True, forceinline=True))
     finally:
         _NUMBA.CACHE_DIR = asked

@@ -1,6 +1,11 @@
-"""The pass over all bars that keeps everything: what a backtest calls."""
+"""The pass over all bars that keeps everything: what a backtest calls.
+
+Of the curves it writes the equity alone; cash, position and drawdown follow from that and from the log of orders.
+"""
 
 from __future__ import annotations
+
+import numpy as np
 
 from tasks.engine.codes import ORDERS_A_BAR
 from tasks.engine.kernel.account import Floats, Ints, Record
@@ -8,6 +13,43 @@ from tasks.engine.kernel.bars import decide, protect, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
 from tasks.engine.kernel.fills import mark
 from tasks.engine.rules import Limits, Rules
+
+
+@compiled
+def drift(
+    account: Record,
+    bar: int,
+    opens: Floats,
+    highs: Floats,
+    lows: Floats,
+    closes: Floats,
+    target: Floats,
+    limits: Limits,
+    equity: Floats,
+) -> int:
+    """Value the bars from this one on up to a decision, with the one at which it is made; return the next bar.
+
+    For an account to which only a decision or ruin can happen: no order is pending, no stop or limit looked for. Ruin
+    is left to the caller. The peak is not kept, nor the best price: only a limit and a stop ask for them.
+    """
+    cash, position, acted = account.cash, account.position, account.target
+    low, high, going_on = account.low, account.high, True
+    while going_on and bar < target.size:
+        worth, goal = cash + position * closes[bar], target[bar]
+        if worth <= 0.0:
+            break
+        equity[bar] = worth
+        if position != 0.0:
+            # The open is within the range. Read here, bar after bar, it is in the cache where the next order needs it.
+            least = lows[bar] if lows[bar] < opens[bar] else opens[bar]
+            low = least if least < low else low
+            high = highs[bar] if highs[bar] > high else high
+        going_on = goal == acted or np.isnan(goal)
+        bar += 1
+    account.low, account.high = low, high
+    if not going_on:
+        decide(account, target[bar - 1], limits)
+    return bar
 
 
 @compiled
@@ -23,32 +65,35 @@ def advance(
     target: Floats,
     rules: Rules,
     limits: Limits,
-    cash: Floats,
-    position: Floats,
     equity: Floats,
-    drawdown: Floats,
 ) -> int:
-    """Simulate the bars from `account.bar` on, fill the four curves, and return the first bar not simulated.
+    """Simulate the bars from `account.bar` on, fill the equity, and return the first bar not simulated.
 
     That is before the end only where the logs might not hold another bar's orders; the caller calls again with longer
     ones. Growing them in here would cost more than all the rest: compiled code counts the references to an array that
     it may replace, at every bar. `accounts` has one row; the caller owns it, as a row does not keep its array alive.
     """
     account = accounts[0]
-    for bar in range(account.bar, opens.size):
+    bar: int = account.bar
+    while bar < opens.size:
         if account.orders + ORDERS_A_BAR > orders.size or account.trades + ORDERS_A_BAR > trades.size:
             account.bar = bar
             return bar
+        at = ts[bar] if account.limited else 0  # only limits ask for the instant, and it would not be in the cache
         if account.pending:
-            rebalance(account, orders, trades, bar, bar - 1, ts[bar], opens[bar], rules, limits)
+            rebalance(account, orders, trades, bar, bar - 1, at, opens[bar], rules, limits)
+        if not (account.limited or (account.guarded and account.position != 0.0)):
+            bar = drift(account, bar, opens, highs, lows, closes, target, limits, equity)
+            if account.pending or bar == opens.size:
+                continue
         if account.guarded and account.position != 0.0 and not account.dust:
-            protect(account, orders, trades, bar, ts[bar], opens[bar], highs[bar], lows[bar], rules, limits)
+            protect(account, orders, trades, bar, at, opens[bar], highs[bar], lows[bar], rules, limits)
         worth = value(account, highs[bar], lows[bar], closes[bar])
         if worth <= 0.0 or account.limited:
             watch(account, ts[bar], closes[bar], worth, limits)
-        cash[bar], position[bar], equity[bar] = account.cash, account.position, worth
-        drawdown[bar] = worth / account.peak - 1.0
+        equity[bar] = worth
         decide(account, target[bar], limits)
+        bar += 1
     return opens.size
 
 

@@ -79,7 +79,7 @@ def take(account: Record, order: Record, trades: Record, row: int, bar: int, lim
     begins = account.position == 0.0
     change = order.side * order.amount
     settle(account, change, order.position, order.price, order.fee)
-    order.event = FILLED
+    order.event, order.position, order.cash = FILLED, account.position, account.cash
     order.trade = book(account, trades, row, begins, change, order.price, order.fee)
     account.decision, account.dust = order.decision, 0
     if account.position == 0.0 and order.reason in (STOP_LOSS, TRAILING_STOP):

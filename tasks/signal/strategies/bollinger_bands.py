@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from pandas import DataFrame
 from pydantic import Field
 
+from tasks.engine.changes import Changes
 from tasks.signal.indicators import deviation, sma
+from tasks.signal.quick import Remembered, both_sides, changes_from, held, usable
 from tasks.signal.strategy import Strategy, hold
 
 
@@ -31,3 +36,22 @@ class BollingerBands(Strategy):
         if self.short:
             target -= hold(close > upper, close < middle)
         return DataFrame({"lower": lower, "middle": middle, "upper": upper, "target": target})
+
+    @classmethod
+    def shared(cls, candles: DataFrame) -> Callable[[Any], Changes] | None:
+        """Compute the average and the deviation of each window once."""
+        if not usable(candles):
+            return None
+        close = candles["close"]
+        closes = close.to_numpy()
+        average = Remembered(lambda window: sma(close, window).to_numpy(), len(candles))
+        spread = Remembered(lambda window: deviation(close, window).to_numpy(), len(candles))
+
+        def changes(strategy: BollingerBands) -> Changes:
+            middle, reach, warmup = average(strategy.window), strategy.width * spread(strategy.window), strategy.warmup
+            long = held(closes < middle - reach, closes > middle, warmup)
+            if not strategy.short:
+                return changes_from(*long)
+            return both_sides(long, held(closes > middle + reach, closes < middle, warmup))
+
+        return changes

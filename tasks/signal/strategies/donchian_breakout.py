@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from pandas import DataFrame
 from pydantic import Field
 
+from tasks.engine.changes import Changes
+from tasks.signal.quick import Remembered, both_sides, changes_from, held, usable
 from tasks.signal.strategy import Strategy, hold
 
 
@@ -30,3 +35,21 @@ class DonchianBreakout(Strategy):
             cover, enter = highs.rolling(self.exit).max(), lows.rolling(self.entry).min()
             target -= hold(close < enter, close > cover, warmup=self.warmup)
         return DataFrame({"upper": upper, "lower": lower, "target": target})
+
+    @classmethod
+    def shared(cls, candles: DataFrame) -> Callable[[Any], Changes] | None:
+        """Compute the channel of each window once."""
+        if not usable(candles):
+            return None
+        close, highs, lows = candles["close"].to_numpy(), candles["high"].shift(1), candles["low"].shift(1)
+        top = Remembered(lambda window: highs.rolling(window).max().to_numpy(), len(candles))
+        bottom = Remembered(lambda window: lows.rolling(window).min().to_numpy(), len(candles))
+
+        def changes(strategy: DonchianBreakout) -> Changes:
+            entry, leave, warmup = strategy.entry, strategy.exit, strategy.warmup
+            long = held(close > top(entry), close < bottom(leave), warmup)
+            if not strategy.short:
+                return changes_from(*long)
+            return both_sides(long, held(close < bottom(entry), close > top(leave), warmup))
+
+        return changes

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from pandas import DataFrame
 from pydantic import Field
 
+from tasks.engine.changes import Changes
 from tasks.signal.indicators import ema, ema_memory
+from tasks.signal.quick import Remembered, crossed, exponential, usable
 from tasks.signal.strategy import Strategy, above, increasing
 
 
@@ -27,3 +32,16 @@ class EmaCrossover(Strategy):
         fast, slow = ema(candles["close"], self.fast), ema(candles["close"], self.slow)
         target = above(fast, slow) - above(slow, fast) if self.short else above(fast, slow)
         return DataFrame({"fast": fast, "slow": slow, "target": target})
+
+    @classmethod
+    def shared(cls, candles: DataFrame) -> Callable[[Any], Changes] | None:
+        """Compute the average over each window once."""
+        if not usable(candles):
+            return None
+        close = candles["close"].to_numpy()
+        average = Remembered(lambda window: exponential(close, window), len(candles))
+
+        def changes(strategy: EmaCrossover) -> Changes:
+            return crossed(average(strategy.fast), average(strategy.slow), strategy.warmup, short=strategy.short)
+
+        return changes

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from pandas import DataFrame
 from pydantic import Field
 
+from tasks.engine.changes import Changes
 from tasks.signal.indicators import ema, ema_memory
+from tasks.signal.quick import Remembered, crossed, exponential, usable
 from tasks.signal.strategy import Strategy, above, increasing
 
 
@@ -29,3 +34,20 @@ class Macd(Strategy):
         average = ema(line, self.smooth)
         target = above(line, average) - above(average, line) if self.short else above(line, average)
         return DataFrame({"macd": line, "macd_average": average, "histogram": line - average, "target": target})
+
+    @classmethod
+    def shared(cls, candles: DataFrame) -> Callable[[Any], Changes] | None:
+        """Compute the average over each window, and the line of each two, once."""
+        if not usable(candles):
+            return None
+        close = candles["close"].to_numpy()
+        average = Remembered(lambda window: exponential(close, window), len(candles))
+        line = Remembered(lambda windows: average(windows[0]) - average(windows[1]), len(candles))
+
+        def changes(strategy: Macd) -> Changes:
+            known, own = ema_memory(strategy.slow) - 1, line((strategy.fast, strategy.slow))
+            smooth = exponential(own[known:], strategy.smooth)
+            turns = crossed(own[known:], smooth, strategy.warmup - known, short=strategy.short)
+            return Changes(turns.bars + known, turns.goals)
+
+        return changes

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from pandas import DataFrame
 from pydantic import Field
 
+from tasks.engine.changes import Changes
 from tasks.signal.indicators import rsi, wilder_memory
+from tasks.signal.quick import Remembered, both_sides, changes_from, held, usable
 from tasks.signal.strategy import Strategy, hold, increasing
 
 
@@ -31,3 +36,20 @@ class RsiMeanReversion(Strategy):
         if self.short:
             target -= hold(index > self.overbought, index < self.recovered)
         return DataFrame({"rsi": index, "target": target})
+
+    @classmethod
+    def shared(cls, candles: DataFrame) -> Callable[[Any], Changes] | None:
+        """Compute the index of each window once."""
+        if not usable(candles):
+            return None
+        close = candles["close"]
+        index_of = Remembered(lambda window: rsi(close, window).to_numpy(), len(candles))
+
+        def changes(strategy: RsiMeanReversion) -> Changes:
+            index, warmup = index_of(strategy.window), strategy.warmup
+            long = held(index < strategy.oversold, index > strategy.recovered, warmup)
+            if not strategy.short:
+                return changes_from(*long)
+            return both_sides(long, held(index > strategy.overbought, index < strategy.recovered, warmup))
+
+        return changes

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pandas import DataFrame
 from pydantic import Field
 
+from tasks.engine.changes import Changes
 from tasks.signal.indicators import sma
+from tasks.signal.quick import Means, Remembered, crossed, usable
 from tasks.signal.strategy import Strategy, above, increasing
-
-_REMEMBERED = 2**28
-"""Bytes of moving averages that a sweep keeps at most."""
 
 
 class SmaCrossover(Strategy):
@@ -38,20 +34,18 @@ class SmaCrossover(Strategy):
         return DataFrame({"fast": fast, "slow": slow, "target": target})
 
     @classmethod
-    def shared(cls, candles: DataFrame) -> Callable[[Any], NDArray[np.float64]]:
-        """Compute the average over each window once."""
+    def shared(cls, candles: DataFrame) -> Callable[[Any], Changes] | None:
+        """Take all averages from one cumulative sum where that is exact; else compute the one over each window once."""
+        if not usable(candles):
+            return None
+        close = candles["close"]
+        means = Means(close.to_numpy())
+        average = Remembered(lambda window: sma(close, window).to_numpy(), len(candles))
 
-        @lru_cache(max(2, _REMEMBERED // (8 * len(candles) or 1)))
-        def average(window: int) -> NDArray[np.float64]:
-            return sma(candles["close"], window).to_numpy()
+        def changes(strategy: SmaCrossover) -> Changes:
+            fast, slow, short = strategy.fast, strategy.slow, strategy.short
+            if means.fit(fast, slow):
+                return means.crossed(fast, slow, short=short)
+            return crossed(average(fast), average(slow), strategy.warmup, short=short)
 
-        def target(strategy: SmaCrossover) -> NDArray[np.float64]:
-            fast, slow = average(strategy.fast), average(strategy.slow)
-            wanted = (fast > slow).astype(np.float64)
-            if strategy.short:
-                wanted -= fast < slow
-            wanted[: strategy.warmup] = np.nan
-            wanted[np.isnan(fast) | np.isnan(slow)] = np.nan
-            return wanted
-
-        return target
+        return changes

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 from pandas import DataFrame, Series
 from pydantic import Field
 
+from tasks.engine.changes import Changes, changes_of
 from tasks.signal.indicators import deviation
+from tasks.signal.quick import Remembered, usable
 from tasks.signal.strategy import Strategy, above
 
 
@@ -38,3 +44,22 @@ class VolatilityTargetedMomentum(Strategy):
     def _size(self, volatility: Series) -> Series:
         size = self.risk / volatility.clip(lower=self.risk)
         return (size * self.steps) // 1 / self.steps
+
+    @classmethod
+    def shared(cls, candles: DataFrame) -> Callable[[Any], Changes] | None:
+        """Compute the momentum of each look-back and the volatility of each window once."""
+        if not usable(candles):
+            return None
+        close = candles["close"]
+        returns = close / close.shift(1) - 1
+        momentum = Remembered(lambda lookback: np.sign((close / close.shift(lookback) - 1).to_numpy()), len(candles))
+        volatility = Remembered(lambda window: deviation(returns, window, ddof=1).to_numpy(), len(candles))
+
+        def changes(strategy: VolatilityTargetedMomentum) -> Changes:
+            direction, known = momentum(strategy.lookback), volatility(strategy.window)
+            size = np.floor(strategy.risk / np.maximum(known, strategy.risk) * strategy.steps) / strategy.steps
+            target = size * (direction if strategy.short else np.maximum(direction, 0.0))
+            target[: strategy.warmup] = np.nan
+            return changes_of(target)
+
+        return changes

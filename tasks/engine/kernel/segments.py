@@ -1,0 +1,167 @@
+"""The pass from change to change of the target: what sweeps call where nothing but the target decides.
+
+Between two fills the account is its cash and a constant times the close. So its highest and its lowest worth in a
+block of bars are at the block's highest and lowest close, and a block that cannot hold a new lowest drawdown or ruin
+is passed over whole. Orders go through the same functions as everywhere; the figures are those of `measure`, bit for
+bit.
+"""
+
+from __future__ import annotations
+
+from tasks.engine.kernel.account import Floats, Ints, Record
+from tasks.engine.kernel.bars import decide, rebalance, value, watch
+from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.tallies import tally_close, tally_trades
+from tasks.engine.rules import Limits, Rules
+
+BLOCK = 16
+"""Bars of a block, a power of 2: few, as those at the ends of a position that fill no block are passed singly."""
+
+
+@compiled
+def first_unfit(bars: Ints, goals: Floats, size: int) -> int:
+    """Find the first change that no target of so many bars has; -1: there is none."""
+    before = -1
+    for change in range(bars.size):
+        if not before < bars[change] < size or abs(goals[change]) > 1.0:
+            return change
+        before = bars[change]
+    return -1
+
+
+@compiled
+def glide(account: Record, tally: Record, bar: int, stop: int, closes: Floats, lowest: Floats, highest: Floats) -> int:
+    """Hold over the closes from this bar on, up to the bar `stop` or the one that ruins the account; return it."""
+    cash, position = account.cash, account.position
+    peak, drawdown, first = account.peak, tally.drawdown, bar
+    while bar < stop:
+        until = min((bar | (BLOCK - 1)) + 1, stop)
+        if until - bar == BLOCK:
+            block = bar // BLOCK
+            least, most = cash + position * lowest[block], cash + position * highest[block]
+            if position < 0.0:
+                least, most = most, least
+            top = max(peak, most)
+            if least > 0.0 and least >= (1.0 + drawdown) * top:
+                peak, bar = top, until
+                continue
+        while bar < until:
+            worth = cash + position * closes[bar]
+            if worth <= 0.0:
+                stop = until = bar
+                break
+            if worth > peak:
+                peak = worth
+            elif worth < (1.0 + drawdown) * peak:
+                drawdown = worth / peak - 1.0
+            bar += 1
+    account.peak, tally.drawdown = peak, drawdown
+    tally.held += bar - first
+    return bar
+
+
+@compiled
+def wait(account: Record, tally: Record, bar: int, stop: int) -> int:
+    """Hold nothing over the closes from this bar on; return as `glide`."""
+    cash = account.cash
+    if cash <= 0.0 or bar == stop:
+        return bar
+    account.peak = max(account.peak, cash)
+    if cash < (1.0 + tally.drawdown) * account.peak:
+        tally.drawdown = cash / account.peak - 1.0
+    return stop
+
+
+@compiled
+def note_ends(account: Record, bar: int, closes: Floats, ends: Ints, period: int, values: Floats) -> int:
+    """Note the equity at those of `ends` that lie before this bar; return the next of them."""
+    while period < ends.size and ends[period] < bar:
+        values[period] = account.cash + account.position * closes[ends[period]]
+        period += 1
+    return period
+
+
+@compiled
+def sink(
+    account: Record,
+    orders: Record,
+    trades: Record,
+    bar: int,
+    ts: Ints,
+    opens: Floats,
+    highs: Floats,
+    lows: Floats,
+    closes: Floats,
+    rules: Rules,
+    limits: Limits,
+    ends: Ints,
+    period: int,
+    values: Floats,
+    tally: Record,
+) -> None:
+    """Go on to the end, bar by bar, from the one at whose close the account is ruined: nothing is decided any more."""
+    while bar < opens.size:
+        if account.pending:
+            rebalance(account, orders, trades, bar, bar - 1, ts[bar], opens[bar], rules, limits)
+        worth = value(account, highs[bar], lows[bar], closes[bar])
+        if worth <= 0.0:
+            watch(account, ts[bar], closes[bar], worth, limits)
+        tally_close(account, tally, bar, worth)
+        if bar == ends[period]:
+            values[period] = worth
+            period += 1
+        if account.orders:
+            tally_trades(account, trades, tally)
+        bar += 1
+
+
+@compiled
+def follow(
+    accounts: Record,
+    orders: Record,
+    trades: Record,
+    ts: Ints,
+    opens: Floats,
+    highs: Floats,
+    lows: Floats,
+    closes: Floats,
+    lowest: Floats,
+    highest: Floats,
+    starts: Ints,
+    bars: Ints,
+    goals: Floats,
+    rules: Rules,
+    limits: Limits,
+    ends: Ints,
+    values: Floats,
+    tallies: Record,
+) -> None:
+    """Simulate each target as `measure` does, on an account and with a row of `values` and of `tallies` of its own.
+
+    Target i changes to `goals` at `bars`, from `starts[i]` to `starts[i + 1]`. `lowest` and `highest` are the closes'
+    extremes in each block of BLOCK bars.
+    """
+    for target in range(starts.size - 1):
+        account, tally, row = accounts[target], tallies[target], values[target]
+        bar, period, tally.ruin = 0, 0, -1
+        for change in range(starts[target], starts[target + 1] + 1):
+            last = change == starts[target + 1]
+            stop = opens.size if last else bars[change] + 1
+            if account.position == 0.0:
+                bar = wait(account, tally, bar, stop)
+            else:
+                bar = glide(account, tally, bar, stop, closes, lowest, highest)
+            period = note_ends(account, bar, closes, ends, period, row)
+            if bar < stop or last:
+                break
+            decide(account, goals[change], limits)
+            if account.pending and bar < opens.size:
+                rebalance(
+                    account, orders, trades, bar, bar - 1, 0, opens[bar], rules, limits
+                )  # no limit: at any instant
+                tally_trades(account, trades, tally)
+        sink(account, orders, trades, bar, ts, opens, highs, lows, closes, rules, limits, ends, period, row, tally)
+        tally.trades = tally.closed
+        if account.position != 0.0:
+            tally.trades += 1
+            tally.fees += trades[0].fees

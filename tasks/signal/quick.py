@@ -1,0 +1,124 @@
+"""What the quick ways of the strategies (`Strategy.shared`) are made of: to the changes of a target without a frame.
+
+Each gives bit for bit what its counterpart in `tasks.signal.indicators` or `tasks.signal.strategy` gives, on candles
+whose closes are all numbers. The loops are compiled; numba is imported by the first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pandas import DataFrame
+
+from tasks.engine.changes import Changes
+from tasks.signal.indicators import ema_memory, exponential_shares, tick_grid
+
+Floats = npt.NDArray[np.float64]
+Levels = npt.NDArray[np.int8]
+Flags = npt.NDArray[np.bool_]
+
+MEMORY = 2**27
+"""Bytes of series that a sweep remembers at most, of each of the two kinds that a strategy has."""
+
+
+class Remembered:
+    """A series by what it depends on: computed once, also when many threads ask at once, and while there is room."""
+
+    def __init__(self, compute: Callable[[Any], Floats], candles: int) -> None:
+        self._compute = compute
+        self._cell = lru_cache(max(2, MEMORY // (8 * candles or 1)))(_Cell)
+
+    def __call__(self, key: Any) -> Floats:
+        """Return the series of a key."""
+        cell = self._cell(key)
+        with cell.lock:
+            if cell.series is None:
+                cell.series = self._compute(key)
+                cell.series.flags.writeable = False
+            return cell.series
+
+
+class _Cell:
+    def __init__(self, key: object) -> None:
+        self.key, self.lock, self.series = key, Lock(), None  # type: tuple[object, Lock, Floats | None]
+
+
+def usable(candles: DataFrame) -> bool:
+    """Tell whether the quick ways hold for candles: all closes are numbers."""
+    return bool(np.isfinite(candles["close"].to_numpy(np.float64, na_value=np.nan)).all())
+
+
+def changes_from(levels: Levels, first: int) -> Changes:
+    """Return the changes of a target that is -1, 0 or 1 from candle `first` on, and none before."""
+    from tasks.signal import scans
+
+    if first >= levels.size:
+        return Changes(np.empty(0, np.int64), np.empty(0))
+    bars, goals = np.empty(levels.size + 1, np.int64), np.empty(levels.size + 1)
+    count = scans.find_changes(levels, first, bars, goals)
+    return Changes(bars[:count].copy(), goals[:count].copy())
+
+
+def crossed(first: Floats, second: Floats, warmup: int, *, short: bool) -> Changes:
+    """Return the changes of `above(first, second)`, less `above(second, first)` if `short`."""
+    levels = (first > second).view(np.int8)
+    if short:
+        levels -= (first < second).view(np.int8)
+    return changes_from(levels, warmup)
+
+
+def held(entries: Flags, exits: Flags, warmup: int) -> tuple[Levels, int]:
+    """Return `hold(entries, exits, warmup=warmup)`, and the candle from which on it is known."""
+    from tasks.signal import scans
+
+    levels = np.empty(entries.size, np.int8)
+    return levels, scans.hold_levels(entries, exits, warmup, levels)
+
+
+def both_sides(long: tuple[Levels, int], short: tuple[Levels, int]) -> Changes:
+    """Return the changes of a target that is the first less the second, each as `held` gives it."""
+    return changes_from(long[0] - short[0], max(long[1], short[1]))
+
+
+def exponential(values: Floats, window: int) -> Floats:
+    """Return `ema(values, window)` of values that are all numbers."""
+    from tasks.signal import scans
+
+    memory, means = ema_memory(window), np.full(len(values), np.nan)
+    if memory <= len(values):
+        doubled, joined = exponential_shares(window)
+        scans.fold_exponential(values, memory, doubled, joined, means[memory - 1 :])
+    return means
+
+
+class Means:
+    """Crossings of simple moving averages, of closes on a decimal grid: all out of one cumulative sum.
+
+    On such a grid `sma` is the mean of whole numbers, rounded once. Two different means of `fast` and `slow` of them
+    are at least 1 / (fast * slow) apart, so that while the largest number times both windows is below 2 ** 52 they are
+    never rounded to the same float, and `fast > slow` can be asked of the sums.
+    """
+
+    def __init__(self, closes: Floats) -> None:
+        self._size, self._grid = len(closes), tick_grid(closes)
+        ticks = np.rint(closes * (self._grid or 0))
+        self._most = float(np.abs(ticks).max(initial=0.0))
+        self._sums = np.concatenate(([0.0], np.cumsum(ticks)))
+
+    def fit(self, fast: int, slow: int) -> bool:
+        """Tell whether two windows can be compared so."""
+        whole = self._grid is not None and self._most * self._size < 2**53
+        return whole and self._most * fast * slow < 2**52
+
+    def crossed(self, fast: int, slow: int, *, short: bool) -> Changes:
+        """Return the changes as `crossed` does, of the averages of two windows that fit, the first the smaller one."""
+        from tasks.signal import scans
+
+        levels = np.empty(self._size, np.int8)
+        scans.compare_means(self._sums, fast, slow, short, levels)
+        return changes_from(levels, slow - 1)

@@ -1,0 +1,113 @@
+"""Compiled loops over candles, for the quick ways of the strategies that sweeps take. Importing it imports numba.
+
+A target of -1, 0 and 1 is a byte a candle here (`int8`): eight of them are compared at once, and looked at singly only
+where they change. All of it is in one file, as numba renews its copy of a function when the function's own file
+changes, and only then.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.engine.kernel.compiled import compiled
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Levels = npt.NDArray[np.int8]
+Flags = npt.NDArray[np.bool_]
+
+_BLOCK = 4_096
+
+
+@compiled
+def find_changes(levels: Levels, first: int, bars: Ints, goals: Floats) -> int:
+    """Note at which bar from `first` on the target has which other value; return how often. There is room for all."""
+    count, state, size = 0, levels[first], levels.size
+    bars[0], goals[0], count = first, state, 1
+    begin = first + (8 - first % 8)
+    words = levels[: size - size % 8].view(np.uint64)
+    for bar in range(first + 1, min(begin, size)):
+        if levels[bar] != state:
+            state = levels[bar]
+            bars[count], goals[count], count = bar, state, count + 1
+    for word in range(begin // 8, words.size):
+        if words[word] == np.uint64(np.uint8(state)) * np.uint64(0x0101010101010101):
+            continue
+        for bar in range(8 * word, 8 * word + 8):
+            bars[count], goals[count] = bar, levels[bar]
+            count += levels[bar] != state
+            state = levels[bar]
+    for bar in range(max(begin, size - size % 8), size):
+        if levels[bar] != state:
+            state = levels[bar]
+            bars[count], goals[count], count = bar, state, count + 1
+    return count
+
+
+@compiled
+def compare_means(sums: Floats, fast: int, slow: int, short: bool, levels: Levels) -> None:
+    """Put 1 where the mean of `fast` values is above that of `slow`, else 0; -1 where it is below, if `short`.
+
+    `sums` are those of the values before each bar, one longer than the bars; all of them, and each sum of one window
+    times the other window, must be whole numbers that float64 holds exactly.
+    """
+    now, late, early = sums[slow:], sums[slow - fast :], sums
+    goals, times_fast, times_slow = levels[slow - 1 :], float(fast), float(slow)
+    if short:
+        for bar in range(now.size):
+            first, second = (now[bar] - late[bar]) * times_slow, (now[bar] - early[bar]) * times_fast
+            goals[bar] = np.int8(first > second) - np.int8(first < second)
+    else:
+        for bar in range(now.size):
+            goals[bar] = (now[bar] - late[bar]) * times_slow > (now[bar] - early[bar]) * times_fast
+
+
+@compiled
+def hold_levels(entries: Flags, exits: Flags, first: int, levels: Levels) -> int:
+    """Put 1 from an entry to the next exit, 0 from there to the next entry; an exit wins.
+
+    Return the first bar, from `first` on, with an event of either kind: before it nothing is put.
+    """
+    size, known = entries.size, first
+    while known < size and not (entries[known] or exits[known]):
+        known += 1
+    state = np.int8(0)
+    for bar in range(known, size):
+        # In words of bits: a branch a bar would be foretold wrongly too often.
+        state = (state | np.int8(entries[bar])) & ~np.int8(exits[bar])
+        levels[bar] = state
+    return known
+
+
+@compiled
+def fold_exponential(values: Floats, window: int, doubled: Floats, joined: Floats, means: Floats) -> None:
+    """Reduce every `window` neighbours to their exponential mean, by the operations of `indicators.ema` in its order.
+
+    `doubled` and `joined` are the shares of the older half where two blocks of 1, 2, 4 ... become one, and where a
+    block is joined to what was taken already.
+    """
+    length = max(_BLOCK, 2 * window)
+    block, other = np.empty(length + window - 1), np.empty(length + window - 1)
+    for first in range(0, means.size, length):
+        out = means[first : first + length]
+        size = out.size + window - 1
+        block[:size] = values[first : first + size]
+        taken, width, level = 0, 1, 0
+        while True:
+            if window & width:
+                newer = block[taken : taken + out.size]
+                if taken == 0:
+                    out[:] = newer
+                else:
+                    share = joined[level]
+                    for bar in range(out.size):
+                        out[bar] = newer[bar] + (out[bar] - newer[bar]) * share
+                taken += width
+                if taken == window:
+                    break
+            size, share = size - width, doubled[level]
+            for bar in range(size):
+                other[bar] = block[bar + width] + (block[bar] - block[bar + width]) * share
+            block, other = other, block
+            width, level = 2 * width, level + 1
