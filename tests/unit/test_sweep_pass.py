@@ -152,6 +152,17 @@ def test_figures_of_many_are_those_of_each(market: tuple[pd.DataFrame, list[Any]
             assert column[row] == pytest.approx(one[name], rel=1e-12, nan_ok=True), name
 
 
+def test_a_ruined_account_takes_the_year_from_none_beside_it() -> None:
+    day = 86_400_000_000
+    stretch = Stretch(np.arange(200) * day, day, "24/7", 1_000.0)
+    values = 1_000.0 + np.outer([1.0, 2.0], np.sin(np.arange(200.0)) + np.arange(200.0) / 50)
+    tallies = np.zeros(2, codes.TALLY)
+    tallies["ruin"], tallies["worth"] = [5, -1], [-1.0, 0.0]
+    many = stretch.many(values, tallies)
+    assert np.isnan(many["sharpe_ratio"][0])
+    assert many["sharpe_ratio"][1] == pytest.approx(stretch.figures(values[1], tallies[1])["sharpe_ratio"].value)
+
+
 def test_sums_by_stretch_of_time_add_up_to_the_returns_and_are_absent_where_there_are_few() -> None:
     candles, target = walk(100_000), np.ones(100_000)
     opens = pd.DatetimeIndex(candles.index).as_unit("us").asi8
