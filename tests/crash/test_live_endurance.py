@@ -63,7 +63,8 @@ def test_a_stream_under_faults_loses_nothing_and_does_not_grow(seconds: int, tmp
 
 
 def stream(trials: Trials, settings: dict[str, str], seconds: float, log: Path) -> list[int]:
-    """Run `jarvis live --stream` for so long, end it with Ctrl-C, and return its resident memory over time (bytes)."""
+    """Run `jarvis live --stream` for so long after its first step, end it with Ctrl-C, and return its resident memory
+    over that time (bytes)."""
     named = trials.parameters
     options = [f"--symbol={symbol}" for symbol in named["symbols"]]
     plain = ("exchange", "mode", "timeframe", "strategy", "cash", "history", "max_signal_age", "stop_loss")
@@ -74,6 +75,9 @@ def stream(trials: Trials, settings: dict[str, str], seconds: float, log: Path) 
             [BIN / "jarvis", "live", "--stream", *options],
             cwd=CHECKOUT, env=environment(**settings), stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
+        while not log.stat().st_size:
+            assert process.poll() is None
+            time.sleep(0.1)
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             time.sleep(min(5.0, seconds / 10))
