@@ -70,7 +70,9 @@ class Dashboard:
     def servable(self) -> None:
         """Hand the page to the server."""
         title = "jarvis" if self.page is None else f"{self.page.title} · jarvis"
-        self.template.servable(title=title)
+        document = pn.state.curdoc or Document()
+        with document.models.freeze():  # else Bokeh looks through all models once for every slot
+            self.template.servable(title=title)
 
 
 def build_dashboard(query: Mapping[str, str] | None = None) -> Dashboard:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +12,8 @@ from bokeh.document import Document
 from dashboards.controls import Shell
 from dashboards.hub import Hub
 from dashboards.look import Theme, asset, part, theme_of
+
+_logger = logging.getLogger("jarvis.dashboard")
 
 
 def html(text: str) -> pn.pane.HTML:
@@ -67,8 +69,8 @@ class Session:
         self.shell = Shell(theme=self.query["theme"])
         self.on_theme: Callable[[], None] = lambda: None
         self.shell.param.watch(lambda _: self._change_theme(), "theme")
-        self._waiting: list[Callable[[], None]] | None = []
-        self._left = False
+        self._changes: list[Callable[[], None]] = []
+        self._begun = self._left = False
         document.on_session_destroyed(lambda _: self._leave())
         pn.state.onload(self._begin)
 
@@ -78,35 +80,37 @@ class Session:
         return theme_of(self.query["theme"])
 
     def apply(self, change: Callable[[], None]) -> None:
-        """Change the page, in one message, as soon as its lock is free; the one way in from work done elsewhere.
+        """Change the page as soon as its lock is free; the one way in from work done elsewhere.
 
-        Changes arrive in the order of the calls. What the handler of an event changes by itself, Panel sends when it
-        can, maybe after what is applied next: where the order matters, a handler calls this too.
+        Changes are made in the order of the calls; those that have come until the lock is free go to the browser in one
+        message, which it lays out once. What the handler of an event changes by itself, Panel sends when it can, maybe
+        after what is applied next: where the order matters, a handler calls this too.
 
         Nothing changes before the browser has the whole page: what is sent while it pulls the page can overtake it, and
         Bokeh's client drops that.
         """
         if self._left:
             return
-        if self._waiting is None:
-            self.document.add_next_tick_callback(functools.partial(self._change, change))
-        else:
-            self._waiting.append(change)
+        self._changes.append(change)
+        if self._begun and len(self._changes) == 1:
+            self.document.add_next_tick_callback(self._change)
 
     def _leave(self) -> None:
         self._left = True
 
-    def _change(self, change: Callable[[], None]) -> None:
-        self.document.hold("combine")
-        try:
-            change()
-        finally:
-            self.document.unhold()
+    def _change(self) -> None:
+        changes, self._changes = self._changes, []
+        with pn.io.hold(self.document), self.document.models.freeze():
+            for change in changes:
+                try:
+                    change()
+                except Exception:  # it spoils its own card
+                    _logger.exception("a card could not be changed")
 
     def _begin(self) -> None:
-        waiting, self._waiting = self._waiting or [], None
-        for change in waiting:
-            self.apply(change)
+        self._begun = True
+        if self._changes:
+            self.document.add_next_tick_callback(self._change)
 
     def visit(self, **query: str) -> None:
         """Write where the visitor is into the address bar; the caller holds the document's lock."""
