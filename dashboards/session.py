@@ -27,7 +27,15 @@ class Card:
     def __init__(self, title: str) -> None:
         self.title = title
         self.failed = False
-        self.slot = pn.Column(sizing_mode="stretch_width", margin=0)
+        self.slot: Any = self._place()
+
+    def _place(self) -> Any:
+        return pn.Column(sizing_mode="stretch_width", margin=0)
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether it shows something."""
+        return bool(self.slot.objects)
 
     def show(self, *contents: Any, alone: bool = False) -> None:
         """Show contents; `alone` hides the rest of the page. The caller holds the document's lock."""
@@ -50,13 +58,34 @@ class Card:
 
     def wait(self) -> None:
         """Dim what is shown: it is about to be replaced."""
-        if self.slot.objects:
+        if self.is_filled:
             self.slot.css_classes = ["filled", "waiting"]
 
     def clear(self) -> None:
         """Show nothing."""
         self.slot.objects = []
         self.slot.css_classes = []
+
+
+class Words(Card):
+    """A card of text alone, which costs the server and the browser half of what the others do."""
+
+    def _place(self) -> Any:
+        return html("")
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether it says something."""
+        return bool(self.slot.object)
+
+    def show(self, *contents: str, alone: bool = False) -> None:
+        """Show parts of HTML, one below the other."""
+        self.failed = False
+        self.slot.param.update(object="".join(contents), css_classes=["filled", "alone"] if alone else ["filled"])
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.slot.param.update(object="", css_classes=[])
 
 
 class Session:
