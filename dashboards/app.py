@@ -75,6 +75,12 @@ class Dashboard:
             self.template.servable(title=title)
 
 
+class _Frame(pn.Template):
+    def __repr__(self) -> str:
+        """Tell no more than the name: Panel asks again with every slot, for a button that nobody sees."""
+        return type(self).__name__
+
+
 def build_dashboard(query: Mapping[str, str] | None = None) -> Dashboard:
     """Build the frame of the page that the address names; it has no data yet and waits for none.
 
@@ -125,7 +131,7 @@ def _refuse(query: Mapping[str, str]) -> Dashboard:
 
 
 def _template(markup: str, slots: Mapping[str, Viewable], theme: str, **values: Any) -> pn.Template:
-    template = pn.Template(asset("page.html").replace("<!-- page -->", markup))
+    template = _Frame(asset("page.html").replace("<!-- page -->", markup))
     for name, slot in slots.items():
         template.add_panel(name, slot)
     styles = "\n".join(asset(name) for name in ("colours.css", "page.css", "parts.css"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import panel as pn
@@ -115,21 +116,29 @@ class Session:
         message, which it lays out once. What the handler of an event changes by itself, Panel sends when it can, maybe
         after what is applied next: where the order matters, a handler calls this too.
 
-        Nothing changes before the browser has the whole page: what is sent while it pulls the page can overtake it, and
-        Bokeh's client drops that.
+        What is known before the browser asks for the page becomes a part of the page. Nothing changes while it pulls
+        the page: what is sent meanwhile can overtake it, and Bokeh's client drops that.
         """
         if self._left:
             return
         self._changes.append(change)
-        if self._begun and len(self._changes) == 1:
+        if len(self._changes) == 1:
             self.document.add_next_tick_callback(self._change)
 
     def _leave(self) -> None:
         self._left = True
 
+    @property
+    def _is_pulled(self) -> bool:
+        """Whether the browser is asking for the page right now."""
+        session = getattr(self.document.session_context, "session", None)
+        return not self._begun and session is not None and session.connection_count > 0
+
     def _change(self) -> None:
+        if self._is_pulled:
+            return  # until it has begun
         changes, self._changes = self._changes, []
-        with pn.io.hold(self.document), self.document.models.freeze():
+        with _writable(self.document), pn.io.hold(self.document), self.document.models.freeze():
             for change in changes:
                 try:
                     change()
@@ -149,3 +158,15 @@ class Session:
     def _change_theme(self) -> None:
         self.visit(theme=self.shell.theme)
         self.on_theme()
+
+
+@contextmanager
+def _writable(document: Document) -> Iterator[None]:
+    """Let Panel change a document here and now before a browser is there; by itself it would put that off."""
+    before = pn.state._connected.get(document)
+    pn.state._connected[document] = True
+    try:
+        yield
+    finally:
+        if before is None:
+            del pn.state._connected[document]
