@@ -57,15 +57,20 @@ def seconds_of(work: Callable[[], object], repeats: int) -> list[float]:
 
 def vectorbt_python() -> Path:
     """Return the interpreter of vectorbt's environment, made on the first call. Raises CalledProcessError."""
-    home = CACHE / VECTORBT.replace("==", "-")
+    return python_with(VECTORBT)
+
+
+def python_with(package: str) -> Path:
+    """Return the interpreter of a package's environment, made on the first call. Raises CalledProcessError."""
+    home = CACHE / package.replace("==", "-")
     python = home / "bin" / "python"
     if not (home / "complete").exists():
-        print(f"installing {VECTORBT} into {home}, once", flush=True)
+        print(f"installing {package} into {home}, once", flush=True)
         shutil.rmtree(home, ignore_errors=True)
         uv = shutil.which("uv")
         install = [uv, "pip", "install", "-q", "--python", str(python)] if uv else [str(python), "-m", "pip", "install"]
         venv = [uv, "venv", "-q", "--python", sys.executable] if uv else [sys.executable, "-m", "venv"]
-        for command in ([*venv, str(home)], [*install, VECTORBT]):
+        for command in ([*venv, str(home)], [*install, package]):
             subprocess.run(command, check=True, capture_output=True, text=True)
         (home / "complete").touch()
     return python

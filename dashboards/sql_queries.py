@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from dashboards.queries import Connection
 from data.tables import TABLES
+from data.views import REVISIONS
 
 
 class ViewColumn(NamedTuple):
@@ -27,8 +28,13 @@ class View(NamedTuple):
 _MEANINGS = {
     "candles": "one row per exchange, symbol, timeframe and ts, as it is known now",
     "candle_revisions": f"one row per {TABLES['candles'].grain}, replaced ones too",
+    "verdicts": "one row per run: its latest judgement",
+    "verdict_revisions": f"one row per {TABLES['verdicts'].grain}",
     "portfolio": "one row per run and ts: the lesson's columns, computed from equity",
 }
+
+
+_OF_REVISIONS = {revisions: table for table, (revisions, _) in REVISIONS.items()}
 
 
 def views(lake: Connection) -> list[View]:
@@ -39,7 +45,7 @@ def views(lake: Connection) -> list[View]:
     ).fetchall()
     found: dict[str, View] = {}
     for view, name, kind in rows:
-        declared = TABLES.get({"candle_revisions": "candles"}.get(view, view))
+        declared = TABLES.get(_OF_REVISIONS.get(view, view))
         grain = f"one row per {declared.grain}" if declared else ""
         meanings = {c.name: _meaning(c.meaning, c.unit) for c in declared.columns} if declared else {}
         listed = found.setdefault(view, View(view, _MEANINGS.get(view, grain), []))

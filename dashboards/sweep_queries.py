@@ -200,7 +200,10 @@ SET_COLUMNS = {
 _SET_WORDS = """concat_ws(' ', '#' || number, translate(replace(parameters, '":', '='), ',{}"', ' '),
     if(failure IS NOT NULL, 'failed', NULL), reason, backtest)"""
 
-_SWEEPS_OWN = dict.fromkeys(("kind", "parameters", "code_version", "seed", "random", "objective", "split", "split_at"))
+_SWEEPS_OWN = dict.fromkeys(
+    ("kind", "parameters", "code_version", "seed", "random", "optuna", "objective", "objectives", "split", "split_at",
+     "walk_forward")
+)  # fmt: skip
 
 
 def _alike(runs: str) -> str:

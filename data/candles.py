@@ -28,12 +28,14 @@ def read_candles(
     timeframe: str,
     start: datetime | None = None,
     end: datetime | None = None,
+    version: int | None = None,
 ) -> pd.DataFrame:
     """Return the current candles of a series from `start` to before `end` (aware; None: no bound).
 
     Columns open, high, low, close, volume (float64) and trades (float64, NaN where unknown); the index `ts` is the UTC
     instant at which the candle opens, ascending and unique. No candles give an empty frame. `attrs["version"]` is the
-    version of the table that was read, -1 where there is none. Raises BadInput for a bound without a time zone,
+    version of the table that was read, -1 where there is none; `version` asks for an older one, whose files upkeep may
+    have removed. Raises BadInput for a bound without a time zone,
     LakeError where the candles cannot be read.
     """
     wanted = pc.field("superseded_at").is_null()
@@ -41,11 +43,13 @@ def read_candles(
         wanted &= pc.field("ts") >= _instant("start", start)
     if end is not None:
         wanted &= pc.field("ts") < _instant("end", end)
-    delta = lake.table("candles")
+    delta = lake.table("candles", version)
     series = [("exchange", "=", exchange), ("symbol", "=", symbol), ("timeframe", "=", timeframe)]
     files = [] if delta is None else lake.files("candles", delta, series)
     try:
-        rows = ds.dataset(files, TABLES["candles"].schema, format="parquet").to_table([*_COLUMNS, "ts"], wanted)
+        files_of = lake.filesystem(delta) if delta is not None else None
+        table = ds.dataset(files, TABLES["candles"].schema, format="parquet", filesystem=files_of)
+        rows = table.to_table([*_COLUMNS, "ts"], wanted)
     except (pa.ArrowException, OSError) as error:
         reason = f"the candles of {exchange} {symbol} {timeframe} cannot be read: {one_line(error)}"
         raise LakeError(f"{reason}; `jarvis doctor` looks at the lake") from None

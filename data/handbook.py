@@ -23,6 +23,8 @@ of transactions. `jarvis sql` and the dashboard see each table as a DuckDB view 
   it. The same manifest run again writes nothing.
 - **A closed candle that its source changed** is kept: the old revision gets `superseded_at`, the new one the next
   `revision`, in one commit. The view `candles` shows what holds now, `candle_revisions` all there ever was.
+- **A verdict depends on what else was tried** until it is given: a run that is judged again gets another row. The view
+  `verdicts` shows the latest of each run, `verdict_revisions` all of them.
 - **A gap stays a gap.** It is a row of `quality`; no candle is ever invented.
 - **Durable** tables are forced to the disk (fsync) before a write returns.
 - **Columns are only ever added.** Rows written before have null there.

@@ -98,9 +98,9 @@ GROUPS: dict[str, tuple[Metric, ...]] = {
             "sharpe_ratio",
             "ratio",
             "Sharpe Ratio",
-            "Annual return per unit of annual volatility, with a risk-free rate of 0; the interval is Lo's, widened "
-            "for skew and fat tails as Mertens does, and takes returns to be serially independent.",
-            "Sharpe (1994); Lo (2002); Mertens (2002)",
+            "Annual return per unit of annual volatility, with a risk-free rate of 0; as of the other headlines, the "
+            "interval is of the stationary bootstrap.",
+            "Sharpe (1994); Politis and Romano (1994)",
             "backtesting.py divides its compounded return by its compounded volatility. freqtrade divides summed "
             "trade profits a day by the deviation of single trades, which is not a ratio of returns.",
         ),
@@ -141,7 +141,8 @@ GROUPS: dict[str, tuple[Metric, ...]] = {
             "period_sharpe",
             "ratio",
             "Sharpe Ratio of a Period",
-            "Mean return over its standard deviation, not annualised.",
+            "Mean return over its standard deviation, not annualised; the interval is Lo's, widened for skew and fat "
+            "tails as Mertens does, and takes returns to be serially independent.",
             "Sharpe (1994); Lo (2002); Mertens (2002)",
         ),
         Metric(
@@ -391,6 +392,37 @@ GROUPS: dict[str, tuple[Metric, ...]] = {
             "Fund reports take the smaller of purchases and sales, a year.",
         ),
     ),
+    "Chance": (
+        Metric(
+            "probabilistic_sharpe",
+            "fraction",
+            "Probabilistic Sharpe",
+            "Probability that the true Sharpe ratio is above 0, were this the only trial; the table verdicts has the "
+            "deflated one, which knows of the others.",
+            "Bailey and Lopez de Prado (2012), eq. 11",
+        ),
+        Metric(
+            "minimum_track_record",
+            "count",
+            "Minimum Track Record",
+            "Returns it takes until a Sharpe ratio of this size is above 0 with 95 % confidence.",
+            "Bailey and Lopez de Prado (2012), eq. 13",
+        ),
+        Metric(
+            "shuffled_drawdown",
+            "fraction",
+            "Drawdown of Shuffled Trades",
+            "Maximum drawdown at the exits of the closed trades, the median of 1,000 orders of them, with 95 % of the "
+            "orders.",
+        ),
+        Metric(
+            "drawn_final_equity",
+            "quote",
+            "Final Equity of Drawn Trades",
+            "Cash that as many of the closed trades, drawn with replacement, lead to: the median of 1,000 draws, with "
+            "95 % of them.",
+        ),
+    ),
 }
 """The metrics that belong together, in the order in which they are shown."""
 
@@ -423,6 +455,8 @@ PORTFOLIO: tuple[str, ...] = (
 """The metrics of the portfolio table: the lesson's five first, then the other headlines."""
 
 SOURCES: dict[str, str] = {
+    "Bailey and Lopez de Prado (2012)": "D. H. Bailey, M. Lopez de Prado, The Sharpe Ratio Efficient Frontier, "
+    "Journal of Risk 15(2)",
     "Bacon (2008)": "C. R. Bacon, Practical Portfolio Performance Measurement and Attribution, 2nd ed., Wiley",
     "Jensen (1968)": "M. C. Jensen, The Performance of Mutual Funds in the Period 1945-1964, Journal of Finance 23(2)",
     "Joanes and Gill (1998)": "D. N. Joanes, C. A. Gill, Comparing measures of sample skewness and kurtosis, "
@@ -434,6 +468,8 @@ SOURCES: dict[str, str] = {
     "Lo (2002)": "A. W. Lo, The Statistics of Sharpe Ratios, Financial Analysts Journal 58(4)",
     "Martin and McCann (1989)": "P. G. Martin, B. B. McCann, The Investor's Guide to Fidelity Funds, Wiley",
     "Mertens (2002)": "E. Mertens, Comments on variance of the IID estimator in Lo (2002), working paper",
+    "Politis and Romano (1994)": "D. N. Politis, J. P. Romano, The Stationary Bootstrap, "
+    "Journal of the American Statistical Association 89(428)",
     "Rockafellar and Uryasev (2000)": "R. T. Rockafellar, S. Uryasev, Optimization of Conditional Value-at-Risk, "
     "Journal of Risk 2(3)",
     "Sharpe (1964)": "W. F. Sharpe, Capital Asset Prices, Journal of Finance 19(3)",

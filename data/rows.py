@@ -67,7 +67,7 @@ def _is_number(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal))
 
 
-_KINDS = (_is_text, _is_number, pa.types.is_boolean, pa.types.is_timestamp, pa.types.is_map)
+_KINDS = (_is_text, _is_number, pa.types.is_boolean, pa.types.is_timestamp, pa.types.is_map, pa.types.is_list)
 
 
 def _sorted(table: pa.Table, by: tuple[str, ...]) -> pa.Table:

@@ -17,10 +17,12 @@ from data.views import read
 from data.writer import Claim, Lake
 
 _BOTH = ("data/candles.py", "tasks/signal", "tasks/engine", "tasks/evaluate")
-BACKTESTING = (*_BOTH, "tasks/backtest", "flows/backtest.py")
-SWEEPING = (*BACKTESTING, "flows/sweep.py", "flows/trials.py")
+BACKTESTING = (*_BOTH, "tasks/backtest", "flows/backtest.py", "flows/sensitivity.py")
+PORTFOLIOS = (*BACKTESTING, "flows/portfolio.py")
+_SWEEPS = ("sweep", "trials", "spec", "study", "search", "walk_forward", "judge")
+SWEEPING = (*BACKTESTING, *(f"flows/{name}.py" for name in _SWEEPS))
 TRADING = (*_BOTH, "tasks/trade", "tasks/exchange", "flows/live.py")
-"""Where the source lies that decides what a backtest, a sweep and a session do."""
+"""Where the source lies that decides what a backtest, one of many markets, a sweep and a session do."""
 
 _LIBRARIES = ("numba", "numpy", "pandas", "ta-lib")
 

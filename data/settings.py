@@ -17,7 +17,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="JARVIS_", env_file=CHECKOUT / ".env", extra="ignore", frozen=True)
 
-    lake: Path = Field(Path("data/lake"), description="Folder of the lake; a relative one lies in the checkout.")
+    lake: Path | str = Field(
+        Path("data/lake"),
+        description="Folder of the lake; a relative one lies in the checkout. Or a bucket: s3://bucket/lake.",
+    )
     state: Path = Field(
         Path("data/prefect"), description="Folder of the Prefect server's database and of the logs of `jarvis up`."
     )
@@ -37,10 +40,15 @@ class Settings(BaseSettings):
         description='Addresses to reach exchanges at instead of their own, as JSON: {"kraken": "http://127.0.0.1:8080"}.',
     )
 
-    @field_validator("lake", "state", "practice_state")
+    @field_validator("state", "practice_state")
     @classmethod
     def _in_checkout(cls, folder: Path) -> Path:
         return folder if folder.is_absolute() else CHECKOUT / folder
+
+    @field_validator("lake")
+    @classmethod
+    def _lake_in_checkout(cls, lake: Path | str) -> Path | str:
+        return lake if "://" in str(lake) else CHECKOUT / lake  # which an absolute one replaces
 
 
 def settings() -> Settings:

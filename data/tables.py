@@ -17,6 +17,8 @@ INT = pa.int64()
 FLAG = pa.bool_()
 TIME = pa.timestamp("us", "UTC")
 NUMBERS = pa.map_(TEXT, FLOAT)
+SERIES = pa.list_(pa.float32())
+"""Numbers in order: half the bytes of `FLOAT`, and returns to seven digits."""
 
 
 class Column(NamedTuple):
@@ -133,14 +135,16 @@ _TABLES = (
         columns=(
             Column("run_id", TEXT, "", "hash of the manifest"),
             Column("kind", TEXT, "", "backtest, sweep, paper or live: a session, whose rows go on"),
-            *_SERIES,
+            *_SERIES[:1],
+            Column("symbol", TEXT, "", "market that was traded; of several, their names: the manifest has all of them"),
+            *_SERIES[2:],
             Column("strategy", TEXT, "", "name of the strategy"),
             Column("parameters", TEXT, "JSON", "parameters of the strategy"),
             Column("start_ts", TIME, "UTC", "first candle of the run, warm-up included"),
             Column("end_ts", TIME, "UTC", "last candle of the run"),
             Column("candles", INT, "count", "candles of the run"),
             Column("cash", FLOAT, "quote", "money at the start"),
-            Column("fee", FLOAT, "fraction", "fee a side"),
+            Column("fee", FLOAT, "fraction", "fee a side; the highest where several symbols have several"),
             Column("slippage", FLOAT, "fraction", "price paid worse than the market's, a side"),
             Column("data_fingerprint", TEXT, "sha256", "hash of the candles that the run saw"),
             Column("candles_version", INT, "", "version of the candles table that the run read"),
@@ -219,7 +223,7 @@ _TABLES = (
                 "reason",
                 TEXT,
                 "",
-                "signal, stop_loss, take_profit, trailing_stop or ruin; daily_loss, drawdown, flatten",
+                "signal, rebalance, stop_loss, take_profit, trailing_stop or ruin; daily_loss, drawdown, flatten",
             ),
             Column("price_exact", TEXT, "quote", "the price as the exchange told it, a decimal; null in a backtest"),
             Column("amount_exact", TEXT, "base", "the amount as the exchange told it, a decimal"),
@@ -321,10 +325,29 @@ _TABLES = (
             _RUN,
             Column("ts", TIME, "UTC", "candle at whose close the account is valued"),
             Column("cash", FLOAT, "quote", "money"),
-            Column("position", FLOAT, "base", "amount held; below 0 when short"),
-            Column("price", FLOAT, "quote", "price at which the position is valued: the close"),
+            Column(
+                "position",
+                FLOAT,
+                "base",
+                "amount held; below 0 when short; of a run of several symbols what they are worth in all, see positions",
+            ),
+            Column("price", FLOAT, "quote", "price at which the position is valued: the close; of several symbols 1"),
             Column("equity", FLOAT, "quote", "cash + position * price"),
             Column("drawdown", FLOAT, "fraction", "equity / its peak so far - 1; 0 or below"),
+        ),
+    ),
+    Table(
+        name="positions",
+        grain="run, symbol and ts: a position held at a close, in a run of several symbols",
+        key=("run_id", "symbol", "ts"),
+        sort=("run_id", "symbol", "ts"),
+        columns=(
+            _RUN,
+            _SYMBOL,
+            Column("ts", TIME, "UTC", "candle of the run at whose close it was held; joins to equity"),
+            Column("position", FLOAT, "base", "amount held; below 0 when short, never 0"),
+            Column("price", FLOAT, "quote", "the symbol's last close, be it of that candle or of one before"),
+            Column("value", FLOAT, "quote", "position * price; all that are held and the cash are the equity"),
         ),
     ),
     Table(
@@ -373,7 +396,12 @@ _TABLES = (
         sort=("run_id", "number"),
         columns=(
             Column("run_id", TEXT, "", "the sweep; joins to runs, where its kind is sweep"),
-            Column("number", INT, "count", "the parameter set, from 1, in the order of the grid or of the draw"),
+            Column(
+                "number", INT, "count", "the parameter set, from 1, in the order of the grid, the draw or the search"
+            ),
+            Column("symbol", TEXT, "", "market that it was tried on"),
+            Column("timeframe", TEXT, "", "length of a candle: 1m, 1h, 1d"),
+            Column("wanted", INT, "count", "sets that the sweep is to try in all: the same in each of its rows"),
             Column("parameters", TEXT, "JSON", "all parameters of the strategy, as runs has them"),
             Column("failure", TEXT, "", "why the set could not be tried, in words; null: it was"),
             Column("objective", FLOAT, "", "what ranks it, higher is better; in-sample where there is a split"),
@@ -397,11 +425,87 @@ _TABLES = (
             Column(
                 "blocks", NUMBERS, "", "sums s0 to s15 and sums of squares q0 to q15 of the returns in 16 stretches"
             ),
+            Column(
+                "returns",
+                SERIES,
+                "fraction",
+                "returns behind the figures, in-sample, by time; null: it failed, or its returns are not kept",
+            ),
+            Column(
+                "stretches",
+                NUMBERS,
+                "",
+                "the objective on parts of the candles: those before each test of a walk-forward, by its number; the "
+                "first quarter and half, where sets are pruned by them; null: neither",
+            ),
             Column("out_objective", FLOAT, "", "the objective out-of-sample; null without a split, as the next"),
             Column("out_cumulative_return", FLOAT, "fraction", "cumulative return out-of-sample"),
             Column("out_sharpe_ratio", FLOAT, "ratio", "Sharpe ratio out-of-sample, a year"),
             Column("out_max_drawdown", FLOAT, "fraction", "maximum drawdown out-of-sample"),
             Column("out_trades", INT, "count", "round trips out-of-sample"),
+        ),
+    ),
+    Table(
+        name="sensitivity",
+        grain="run, what is varied, and step away from the run",
+        key=("run_id", "varied", "step"),
+        sort=("run_id", "varied", "step"),
+        columns=(
+            Column("run_id", TEXT, "", "the run, or the sweep, whose best set is varied; joins to runs"),
+            Column("varied", TEXT, "", "costs: fee and slippage; else the parameter's name"),
+            Column("step", INT, "count", "multiple of the costs; of a parameter -1 for a lower value, 1 for a higher"),
+            Column("value", TEXT, "JSON", "what it is varied to: the multiple, or the parameter's value"),
+            Column("cumulative_return", FLOAT, "fraction", "as in metrics, with all else equal; so the next ones"),
+            Column("sharpe_ratio", FLOAT, "ratio", "a year; null for a sample too short for it"),
+            Column("period_sharpe", FLOAT, "ratio", "Sharpe ratio of one period: not annualised"),
+            Column("max_drawdown", FLOAT, "fraction", "deepest fall of the equity below its peak, 0 or below"),
+            Column("trades", INT, "count", "round trips, an open one included"),
+            Column("note", TEXT, "", "why there are no figures; null: there are"),
+        ),
+    ),
+    Table(
+        name="verdicts",
+        grain="run and instant of the judgement",
+        key=("run_id", "judged_at"),
+        sort=("run_id", "judged_at"),
+        columns=(
+            Column("run_id", TEXT, "", "backtest or sweep; joins to runs"),
+            Column("judged_at", TIME, "UTC", "instant of the judgement: what was tried until then counts"),
+            Column("supported", FLAG, "", "whether the evidence supports the run, or the best set of the sweep"),
+            Column("reason", TEXT, "", "the verdict in words"),
+            Column("trials", INT, "count", "different strategies and parameters tried on the series, its own included"),
+            Column("effective_trials", FLOAT, "count", "how many of them are different by their returns"),
+            Column("observations", INT, "count", "returns behind the figures"),
+            Column("period_sharpe", FLOAT, "ratio", "Sharpe ratio of one period: not annualised"),
+            Column("expected_maximum_sharpe", FLOAT, "ratio", "that of the luckiest of the effective trials"),
+            Column("strict_expected_maximum_sharpe", FLOAT, "ratio", "that of the luckiest, each trial counted"),
+            Column("probabilistic_sharpe", FLOAT, "fraction", "probability that the true ratio is above 0"),
+            Column("deflated_sharpe", FLOAT, "fraction", "probability that it is above that of the luckiest"),
+            Column("strict_deflated_sharpe", FLOAT, "fraction", "the same, each trial counted as independent"),
+            Column("minimum_track_record", FLOAT, "count", "returns that prove such a ratio; null: none do"),
+            Column("code_version", TEXT, "", "version of Jarvis and hash of the code that judged"),
+        ),
+    ),
+    Table(
+        name="folds",
+        grain="sweep and test of its walk-forward",
+        key=("run_id", "fold"),
+        sort=("run_id", "fold"),
+        columns=(
+            Column("run_id", TEXT, "", "the sweep; its row of equity at a test's candle is that of all tests together"),
+            Column("fold", INT, "count", "the test, from 1, by time"),
+            Column("train_start", TIME, "UTC", "first candle that chose the set"),
+            Column("train_end", TIME, "UTC", "last candle that chose the set"),
+            Column("test_start", TIME, "UTC", "first candle that it was tried on"),
+            Column("test_end", TIME, "UTC", "last candle that it was tried on"),
+            Column("number", INT, "count", "the set that was best before the test; null: none had an objective there"),
+            Column("parameters", TEXT, "JSON", "its parameters; null as before"),
+            Column("objective", FLOAT, "", "its objective on the candles that chose it"),
+            Column("out_objective", FLOAT, "", "its objective in the test, with all the cash at the test's beginning"),
+            Column("out_cumulative_return", FLOAT, "fraction", "its return in the test"),
+            Column("out_sharpe_ratio", FLOAT, "ratio", "its Sharpe ratio in the test, a year"),
+            Column("out_max_drawdown", FLOAT, "fraction", "its maximum drawdown in the test"),
+            Column("out_trades", INT, "count", "its round trips in the test"),
         ),
     ),
     Table(

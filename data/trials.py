@@ -2,23 +2,145 @@
 
 from __future__ import annotations
 
-from data.views import read
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from data.errors import LakeError
+from data.rows import one_line
+from data.views import connect, read
 from data.writer import Lake
 
-_TRIED = """
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+MOST = 500
+"""Trials whose returns are read: of more, every n-th of the runs' and of the sweeps'."""
+
+_DAY = 86_400_000_000
+_STRIDE = f"CAST(ceil(count(*) OVER () / {MOST}) AS BIGINT)"
+
+_OWN = """
     WITH own AS (
-        SELECT run_id, kind, strategy, parameters FROM runs WHERE exchange = ? AND symbol = ? AND timeframe = ?
+        SELECT run_id, kind, strategy, parameters, cash, start_ts, created_at FROM runs
+        WHERE exchange = $exchange AND symbol = $symbol AND timeframe = $timeframe
     )
+"""
+_TRIED = f"""{_OWN}
     SELECT strategy, parameters FROM own WHERE kind = 'backtest'
     UNION
     SELECT own.strategy, sweeps.parameters FROM sweeps JOIN own USING (run_id) WHERE failure IS NULL
 """
+_SPREAD = f"""{_OWN},
+    tried AS (
+        SELECT strategy, parameters, value AS ratio, created_at FROM own
+        LEFT JOIN (SELECT run_id, value FROM metrics WHERE metric = 'period_sharpe') USING (run_id)
+        WHERE kind = 'backtest'
+        UNION ALL
+        SELECT strategy, sweeps.parameters, period_sharpe, created_at FROM sweeps JOIN own USING (run_id)
+        WHERE failure IS NULL
+    )
+    SELECT count(*), coalesce(var_samp(ratio), 0)
+    FROM (SELECT arg_max(ratio, created_at) AS ratio FROM tried GROUP BY strategy, parameters)
+"""
+_CURVES = f"""{_OWN},
+    latest AS (
+        SELECT arg_max(run_id, created_at) AS run_id FROM own WHERE kind = 'backtest' AND run_id <> $but
+        GROUP BY strategy, parameters
+    ),
+    chosen AS (
+        SELECT run_id FROM latest QUALIFY (row_number() OVER (ORDER BY run_id) - 1) % {_STRIDE} = 0
+    )
+    SELECT run_id, epoch_us(ts) // {_DAY} AS day, arg_max(equity, ts) AS equity, any_value(own.cash) AS cash
+    FROM equity JOIN own USING (run_id) WHERE run_id IN (SELECT run_id FROM chosen) GROUP BY ALL ORDER BY run_id, day
+"""
+_SETS = f"""{_OWN}
+    SELECT run_id, epoch_us(start_ts) // {_DAY} AS day, returns FROM sweeps JOIN own USING (run_id)
+    WHERE returns IS NOT NULL AND run_id <> $but
+    QUALIFY (row_number() OVER (ORDER BY run_id, number) - 1) % {_STRIDE} = 0
+"""
+_DAYS = """
+    SELECT DISTINCT epoch_us(ts) // 86400000000 AS day FROM candles
+    WHERE exchange = $exchange AND symbol = $symbol AND timeframe = $timeframe ORDER BY day
+"""
 
 
-def tried(lake: Lake, exchange: str, symbol: str, timeframe: str) -> set[tuple[str, str]]:
-    """Return every strategy with parameters (JSON) that a recorded backtest or sweep has tried on the series, once.
+class Past:
+    """What was tried on a series of candles, as the lake knows it at the moment; close it.
 
-    Raises LakeError where the runs cannot be read.
+    Whatever is asked raises LakeError where the runs cannot be read.
     """
-    rows = read(lake, _TRIED, [exchange, symbol, timeframe], tables={"runs", "sweeps"})
-    return set(zip(rows["strategy"].to_pylist(), rows["parameters"].to_pylist(), strict=True))
+
+    def __init__(self, lake: Lake, exchange: str, symbol: str, timeframe: str) -> None:
+        self._series = {"exchange": exchange, "symbol": symbol, "timeframe": timeframe}
+        self._lake, self._views = lake, connect(lake, tables={"runs", "sweeps", "metrics", "equity"})
+
+    def __enter__(self) -> Past:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._views.close()
+
+    def tried(self) -> set[tuple[str, str]]:
+        """Return every strategy with parameters (JSON) that a backtest or a sweep has tried, once."""
+        rows = self._ask(_TRIED)
+        return set(zip(rows["strategy"].to_pylist(), rows["parameters"].to_pylist(), strict=True))
+
+    def spread(self) -> tuple[int, float]:
+        """Return how many were tried, and the variance of their Sharpe ratios of one period.
+
+        Of a strategy with parameters that was tried more than once the latest ratio counts.
+        """
+        count, variance = self._ask(_SPREAD)
+        return int(count[0].as_py()), float(variance[0].as_py())
+
+    def returns(self, days: Ints, but: str) -> Floats:
+        """Return the returns of what was tried, a row for each of the days and a column a trial.
+
+        `days` are days since 1970 (UTC), increasing; `but` is the run whose own are left out. From backtests come those
+        of the equity, from sweeps those that their sets have kept; of more than 500 of either, every n-th. Trials that
+        cover less than half of the days are left out; where one has no return it is 0, as if nothing were held.
+        """
+        columns = [_on(days, *each) for each in [*self._of_runs(but), *self._of_sweeps(but)]]
+        covering = [returns for returns, share in columns if share >= 0.5]
+        return np.column_stack(covering) if covering else np.empty((len(days), 0))
+
+    def _of_runs(self, but: str) -> list[tuple[Ints, Floats]]:
+        rows: pd.DataFrame = self._ask(_CURVES, but=but).to_pandas()
+        found = []
+        for _, own in rows.groupby("run_id", sort=False):
+            equity = own["equity"].to_numpy(np.float64)
+            before = np.concatenate((own["cash"].iloc[:1], equity[:-1]))
+            alive = np.logical_and.accumulate(before > 0)  # after ruin there are no returns
+            returns = np.divide(equity, before, out=np.ones(len(equity)), where=alive) - 1
+            found.append((own["day"].to_numpy(np.int64), returns))
+        return found
+
+    def _of_sweeps(self, but: str) -> list[tuple[Ints, Floats]]:
+        rows = self._ask(_SETS, but=but)
+        if not rows.num_rows:
+            return []
+        days = read(self._lake, _DAYS, self._series, tables={"candles"})["day"].to_numpy()
+        found = []
+        for first, returns in zip(rows["day"].to_pylist(), rows["returns"], strict=True):
+            own = np.asarray(returns.values, dtype=np.float64)
+            since = days[np.searchsorted(days, first) :][: len(own)]
+            found.append((since, own[: len(since)]))
+        return found
+
+    def _ask(self, query: str, **named: str) -> pa.Table:
+        try:
+            rows: pa.Table = self._views.sql(query, params=self._series | named).to_arrow_table()
+        except duckdb.Error as error:
+            raise LakeError(one_line(error)) from None
+        return rows
+
+
+def _on(days: Ints, own: Ints, returns: Floats) -> tuple[Floats, float]:
+    """Return the returns on the days, and the share of them that have one."""
+    places = np.searchsorted(own, days)
+    places[places == len(own)] = 0
+    known = own[places] == days
+    return np.where(known, returns[places], 0.0), float(known.mean())

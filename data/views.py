@@ -9,11 +9,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs
 from deltalake import DeltaTable
 
 from data.errors import LakeError
 from data.rows import one_line
-from data.tables import TABLES, TIME, Table
+from data.tables import SERIES, TABLES, TIME, Table
 from data.writer import Lake, quoted
 
 _SQL_TYPES = {
@@ -23,7 +24,14 @@ _SQL_TYPES = {
     pa.bool_(): "BOOLEAN",
     TIME: "TIMESTAMPTZ",
     pa.map_(pa.string(), pa.float64()): "MAP(VARCHAR, DOUBLE)",
+    SERIES: "FLOAT[]",
 }
+
+REVISIONS = {
+    "candles": ("candle_revisions", "WHERE superseded_at IS NULL"),
+    "verdicts": ("verdict_revisions", "QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY judged_at DESC) = 1"),
+}
+"""Tables whose view shows what holds now: the view of all their rows, and which of these hold."""
 
 _OURS: dict[str, Any] = {"python_enable_replacements": False}
 """A name in a query is a view's, never a Python variable's."""
@@ -71,9 +79,12 @@ def read_unrecorded(lake: Lake, name: str, delta: DeltaTable | None, run: str, c
     """
     declared = TABLES[name]
     files = [] if delta is None else lake.files(name, delta)
-    source = empty(declared) if delta is None or not files else scan(declared, delta, files)
     listed = ", ".join(f'"{column}"' for column in columns)
     with duckdb.connect(":memory:", config=_OURS) as connection:
+        source = empty(declared)
+        if delta is not None and files:
+            remote = lake.remote
+            source = _registered(connection, lake, declared, delta, files) if remote else scan(declared, delta, files)
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_progress_bar = false")
         try:
@@ -94,9 +105,10 @@ def connect(
     """Return an in-memory connection with a view for each table, or for some: each costs a look at its log.
 
     The views show one version of the lake, whatever is written later; connect again to see it. `candles` has the
-    current revisions, `candle_revisions` all of them; what belongs to a run is seen once the run is recorded.
-    `portfolio` has the lesson's columns. Times are UTC. A table that cannot be read raises duckdb.Error when it is
-    asked; the others answer. Of the tables of a run none is seen without `runs`.
+    current revisions, `candle_revisions` all of them; `verdicts` the latest of a run, `verdict_revisions` all of them.
+    What belongs to a run is seen once the run is recorded. `portfolio` has the lesson's columns. Times are UTC. A table
+    that cannot be read raises duckdb.Error when it is asked; the others answer. Of the tables of a run none is seen
+    without `runs`.
 
     With `walled`, for SQL that a person typed: no statement can reach a file, the network or an extension, so nothing
     in the lake can be changed. `limits` are further settings of DuckDB, such as memory_limit and threads.
@@ -121,11 +133,11 @@ def connect(
 
 def _create_view(connection: duckdb.DuckDBPyConnection, declared: Table, rows: str) -> None:
     columns = ", ".join(f'"{name}"' for name in declared.schema.names)
-    if declared.name == "candles":
-        connection.execute(f"CREATE OR REPLACE VIEW candle_revisions AS SELECT {columns} FROM ({rows})")
-        rows = "SELECT * FROM candle_revisions WHERE superseded_at IS NULL"
     recorded = " WHERE run_id IN (SELECT run_id FROM runs)" if declared.of_a_run else ""
-    connection.execute(f"CREATE VIEW {declared.name} AS SELECT {columns} FROM ({rows}){recorded}")
+    every, those_that_hold = REVISIONS.get(declared.name, (declared.name, ""))
+    connection.execute(f"CREATE OR REPLACE VIEW {every} AS SELECT {columns} FROM ({rows}){recorded}")
+    if those_that_hold:
+        connection.execute(f"CREATE VIEW {declared.name} AS SELECT {columns} FROM {every} {those_that_hold}")
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, declared: Table, *, walled: bool) -> str:
@@ -134,17 +146,25 @@ def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, declared: Table, *,
     files = [] if delta is None else lake.files(declared.name, delta)
     if delta is None or not files:
         return empty(declared)
-    if walled:
-        connection.register(f"{declared.name}_files", _dataset(declared, files))
-        return f"SELECT * FROM {declared.name}_files UNION ALL BY NAME ({empty(declared)})"
+    if walled or lake.remote:
+        return _registered(connection, lake, declared, delta, files)
     return scan(declared, delta, files)
 
 
-def _dataset(declared: Table, files: list[str]) -> ds.Dataset:
+def _registered(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, declared: Table, delta: DeltaTable, files: list[str]
+) -> str:
+    """Return a SELECT over the Parquet files of a table, which Arrow reads for DuckDB."""
+    connection.register(f"{declared.name}_files", _dataset(declared, files, lake.filesystem(delta)))
+    return f"SELECT * FROM {declared.name}_files UNION ALL BY NAME ({empty(declared)})"
+
+
+def _dataset(declared: Table, files: list[str], filesystem: pa.fs.FileSystem | None) -> ds.Dataset:
     """Return files of a table as Arrow reads them; none is opened, and deltalake's own way takes 1 ms for each."""
     schema = _viewed(declared)
     parts = ds.partitioning(pa.schema([schema.field(name) for name in declared.partition]), flavor="hive")
-    return ds.dataset(files, schema=schema, format="parquet", partitioning=parts if declared.partition else None)
+    parts = parts if declared.partition else None
+    return ds.dataset(files, schema=schema, format="parquet", partitioning=parts, filesystem=filesystem)
 
 
 def _viewed(declared: Table) -> pa.Schema:

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.fs
 from deltalake import (
     CommitProperties,
     DeltaTable,
@@ -30,6 +31,7 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 
 from data.errors import BadInput, LakeError, unknown
 from data.rows import conform, one_line
@@ -64,10 +66,18 @@ class Claim(NamedTuple):
 
 
 class Lake:
-    """The lake in one folder; tables come into being when first written."""
+    """The lake in one folder, or in a bucket such as s3://bucket/lake; tables come into being when first written.
 
-    def __init__(self, root: Path) -> None:
+    A bucket is whatever deltalake takes, by the variables that it takes (AWS_ACCESS_KEY_ID and the like). Sweeps and
+    backtests read and write there; upkeep and the dashboard need a folder, and of a bucket `root` is but a name.
+    """
+
+    def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        self.remote = is_remote(root)
+        self.address = str(root).rstrip("/") if self.remote else str(self.root.absolute())
+        if self.remote:
+            return
         awkward = re.search(r"[%=\[\]*?\\\x00-\x1f]", str(self.root.absolute()))
         if awkward:  # deltalake and DuckDB each read something else into it
             path = str(self.root)
@@ -82,11 +92,20 @@ class Lake:
         """Return the folder of a table. Raises BadInput for a table that is not in the schema."""
         return self.root / _declared(name).name
 
-    def table(self, name: str) -> DeltaTable | None:
-        """Open the newest version of a table; None when nothing was ever written to it."""
+    def folder(self, name: str) -> Path | None:
+        """Return the folder of something in the lake that is no table; None where the lake is no folder itself."""
+        return None if self.remote else self.root / name
+
+    def filesystem(self, delta: DeltaTable) -> pa.fs.FileSystem | None:
+        """Return through what Arrow reads the `files` of an opened table; None where they lie in a folder."""
+        return pa.fs.PyFileSystem(DeltaStorageHandler.from_table(delta._table)) if self.remote else None
+
+    def table(self, name: str, version: int | None = None) -> DeltaTable | None:
+        """Open a version of a table, the newest if None is named; None when nothing was ever written to it."""
         path = self.path(name)
         try:
-            return DeltaTable(path) if path.exists() else None
+            there = self.remote or path.exists()
+            return DeltaTable(self._uri(name), version) if there else None
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
@@ -96,6 +115,8 @@ class Lake:
 
     def files(self, name: str, delta: DeltaTable, where: Where | None = None) -> list[str]:
         """Return the Parquet files of an opened table; `where` leaves out partitions, not rows."""
+        if self.remote:
+            return [uri[len(delta.table_uri) :].lstrip("/") for uri in delta.file_uris(file_pruning_predicate=where)]
         prefix = len(urlsplit(delta.table_uri).path)  # deltalake writes the folder as a URL, the rest as it is
         return [f"{self.path(name)}/{uri[prefix:]}" for uri in delta.file_uris(file_pruning_predicate=where)]
 
@@ -177,7 +198,7 @@ class Lake:
                 raise
             except Exception as error:  # noqa: BLE001 - deltalake raises just that for what Arrow cannot cast
                 raise _unwritten(path, error) from None
-            _after_commit(declared, path, delta)
+            self._after_commit(declared, path, delta)
             return True
         raise LakeError(f"table {declared.name}: {_ATTEMPTS} commits lost against other writers; try again")
 
@@ -186,9 +207,10 @@ class Lake:
         if table is not None:
             return table
         path = self.path(declared.name)
-        path.mkdir(parents=True, exist_ok=True)
+        if not self.remote:
+            path.mkdir(parents=True, exist_ok=True)
         delta = DeltaTable.create(
-            path,
+            self._uri(declared.name),
             declared.schema,
             mode="ignore",
             partition_by=list(declared.partition),
@@ -196,12 +218,28 @@ class Lake:
             configuration={"delta.logRetentionDuration": "interval 1 days"},
             post_commithook_properties=COMMIT_ONLY,
         )
-        fsync_commits(path, 0, 0)  # without its beginning no table can be read
-        _fsync({self.root.parent})
+        if not self.remote:
+            fsync_commits(path, 0, 0)  # without its beginning no table can be read
+            _fsync({self.root.parent})
         return delta
 
+    def _uri(self, name: str) -> str:
+        return f"{self.address}/{name}" if self.remote else str(self.path(name))
 
-def _after_commit(declared: Table, path: Path, delta: DeltaTable) -> None:
+    def _after_commit(self, declared: Table, path: Path, delta: DeltaTable) -> None:
+        if not self.remote:
+            _make_certain(declared, path, delta)
+        elif delta.version() % CHECKPOINT_EVERY == 0:
+            with contextlib.suppress(DeltaError, OSError):
+                delta.create_checkpoint()
+
+
+def is_remote(root: Path | str) -> bool:
+    """Tell whether a lake lies in a bucket: has an address with a scheme, as s3://bucket/lake."""
+    return isinstance(root, str) and "://" in root
+
+
+def _make_certain(declared: Table, path: Path, delta: DeltaTable) -> None:
     version = delta.version()
     if declared.durable:  # with all commits since the checkpoint: without those of other writers ours cannot be read
         table = str(delta.metadata().id)

@@ -16,11 +16,14 @@ from data.runs import canonical, code_version, library_versions, record_run, run
 from data.signals import signals_table
 from data.timeframe import parse_timeframe
 from data.writer import Lake
+from flows.judge import judge_backtest
 from flows.parameters import BacktestParameters
 from flows.report import flow_run_id, publish_report
+from flows.sensitivity import sensitivity
 from tasks.backtest import Simulation, execute_backtest
 from tasks.engine.rules import Limits
 from tasks.evaluate import evaluate_metrics
+from tasks.evaluate.verdict import Verdict
 from tasks.fetch import fetch_data
 from tasks.signal import Strategy, generate_signals
 from tasks.signal.registry import code_hash, create
@@ -35,6 +38,7 @@ class Backtest:
     manifest: dict[str, Any]
     metrics: pd.DataFrame
     simulation: Simulation
+    verdict: Verdict
 
 
 @flow(name="backtest", flow_run_name="{parameters.strategy} on {parameters.symbol} {parameters.timeframe}")
@@ -79,10 +83,10 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
         timeframe=parameters.timeframe,
         calendar=market.calendar,
     )
-    result = Backtest(run_id(manifest), manifest, metrics, simulation)
+    run, varied = run_id(manifest), sensitivity(candles, signals["signal"].to_numpy(), strategy, manifest)
     record_run(
         lake,
-        _run_row(result, candles.attrs["version"]),
+        run_row(run, manifest, candles.attrs["version"]),
         {
             "signals": signals_table(signals, parameters.symbol),
             "orders": simulation.orders,
@@ -90,8 +94,11 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
             "equity": simulation.equity,
             "trades": simulation.trades,
             "metrics": metrics,
+            "sensitivity": varied,
         },
     )
+    verdict = judge_backtest(lake, run, manifest, simulation.equity, metrics, varied)
+    result = Backtest(run, manifest, metrics, simulation, verdict)
     publish_report(result.run_id, manifest, metrics, simulation.trades)
     return result
 
@@ -134,11 +141,11 @@ def describe(
     }
 
 
-def _run_row(result: Backtest, candles_version: int) -> dict[str, Any]:
-    manifest = result.manifest
+def run_row(run: str, manifest: dict[str, Any], candles_version: int) -> dict[str, Any]:
+    """Return the row of the table runs."""
     copied = ("kind", "exchange", "symbol", "timeframe", "strategy", "candles", "cash", "data_fingerprint")
     return {
-        "run_id": result.run_id,
+        "run_id": run,
         **{name: manifest[name] for name in copied},
         "parameters": canonical(manifest["parameters"]),
         "start_ts": pd.Timestamp(manifest["start"]),

@@ -13,7 +13,7 @@ import typer
 
 from data.errors import BadInput, JarvisError, TryLater
 from flows.options import pairs, takes
-from flows.parameters import BacktestParameters, CollectParameters, LiveParameters, SweepParameters
+from flows.parameters import CollectParameters, LiveParameters, PortfolioParameters, SweepParameters
 
 app = typer.Typer(
     name="jarvis",
@@ -43,22 +43,28 @@ def up() -> None:
 
 
 @app.command()
-@takes(BacktestParameters)
-def backtest(parameters: BacktestParameters, as_json: Json = False) -> None:
+@takes(PortfolioParameters)
+def backtest(parameters: PortfolioParameters, as_json: Json = False) -> None:
     """Backtest a strategy and print the portfolio table, the trade table and the run's id.
 
-    The run is recorded in the lake; while a Prefect server answers, in its UI too.
+    Several symbols are traded on one account. The run is recorded in the lake; while a Prefect server answers, in its
+    UI too.
 
         jarvis backtest --symbol AAPL --strategy sma_crossover --param fast=20 --param slow=60
+
+        jarvis backtest --exchange kraken --symbol BTC/USD --symbol ETH/USD --weight BTC/USD=0.6 --weight ETH/USD=0.4
     """
     from flows import output
     from flows.server import load_environment, server_ready
 
     load_environment()
     recorded = server_ready()
-    from flows.backtest import backtest as flow
+    from flows.backtest import backtest as of_one
+    from flows.portfolio import portfolio
 
-    result = flow(parameters) if recorded else flow.fn(parameters)
+    flow: Any = portfolio if parameters.alone is None else of_one
+    asked = parameters.alone or parameters
+    result = flow(asked) if recorded else flow.fn(asked)
     output.backtest_json(result) if as_json else output.backtest_tables(result)
 
 
@@ -68,6 +74,8 @@ def sweep(parameters: SweepParameters, as_json: Json = False) -> None:
     """Try many parameter sets of a strategy; print the best with a verdict. Killed, it goes on when called again.
 
     jarvis sweep --strategy sma_crossover --symbol AAPL --grid fast=5:50:5 --grid slow=20:200:20 --split 0.7
+
+    jarvis sweep --symbol AAPL --grid fast=2:100:1 --grid slow=20:300:1 --optuna 200 --walk-forward 5 --runner dask
     """
     from flows import output
     from flows.server import load_environment, server_ready
@@ -77,6 +85,19 @@ def sweep(parameters: SweepParameters, as_json: Json = False) -> None:
     from flows.sweep import sweep as flow
 
     output.swept(flow(parameters) if recorded else flow.fn(parameters), as_json=as_json)
+
+
+@app.command()
+def judge(run: Annotated[str, typer.Argument(help="A backtest or a sweep, by its id.")], as_json: Json = False) -> None:
+    """Judge a recorded run by all that was tried on its series until now, and record the verdict.
+
+    jarvis judge 0123456789abcdef
+    """
+    from data.writer import Lake
+    from flows import output
+    from flows.judge import judge_again
+
+    output.judged(run, judge_again(Lake.open(), run), as_json=as_json)
 
 
 @app.command()
@@ -128,7 +149,7 @@ def live(
     try:
         outcomes = _run(live_trading, parameters, recorded=recorded)
     except StepFailed as failed:
-        output.stepped(failed.outcomes, as_json=as_json)
+        output.stepped(failed.outcomes, as_json=as_json, raised=True)
         raise
     output.stepped(outcomes, as_json=as_json)
 

@@ -62,6 +62,10 @@ def _packages() -> Iterator[Finding]:
 
 def _lake() -> Iterator[Finding]:
     lake = settings().lake
+    if isinstance(lake, str):
+        number = Lake(lake).version("runs")
+        yield Finding("lake", ok=True, detail=f"{lake} answers, version {number} of runs")
+        return
     place = _there(lake)
     with tempfile.TemporaryFile(dir=place):
         yield Finding("lake", ok=True, detail=f"{lake} can be written" if place == lake else f"{lake} will be made")
@@ -78,7 +82,10 @@ def _tables() -> Iterator[Finding]:
 
 
 def _room() -> Iterator[Finding]:
-    free = shutil.disk_usage(_there(settings().lake)).free
+    lake = settings().lake
+    if isinstance(lake, str):
+        return
+    free = shutil.disk_usage(_there(lake)).free
     yield Finding("disk", ok=free > _ROOM, detail=f"{free / _ROOM:.1f} GiB free")
 
 

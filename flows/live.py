@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import pandas as pd
@@ -15,7 +16,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled
 
 from data.candles import fingerprint
-from data.errors import ExchangeError, LakeError, SourceError, Taken, TryLater
+from data.errors import ExchangeError, LakeError, SourceError, Taken
 from data.timeframe import parse_timeframe
 from data.upkeep import compact
 from flows.aside import Behind
@@ -26,13 +27,13 @@ from flows.report import flow_run_id
 from flows.session import Session, opened
 from flows.zombies import mend_zombies
 from tasks.evaluate import evaluate_metrics
+from tasks.exchange.lock import is_waited_for
 from tasks.fetch import fetch_live
 from tasks.fetch.live import LiveMarket
 from tasks.signal import generate_signals
 from tasks.stage import each, unrecorded
 from tasks.trade import execute_trade_strategy, resume
 from tasks.trade.desk import Desk, Seen
-from tasks.trade.halt import FLATTEN, halted
 from tasks.trade.protection import renew
 from tasks.trade.reconcile import reconcile
 
@@ -50,7 +51,10 @@ TIDY_EVERY = 50
 """Steps of a stream between two looks at the number of files."""
 
 _PAUSE = 5.0
-"""Seconds between two steps of a stream while the exchange does not tell its time."""
+"""Seconds between two steps of a stream while the exchange does not tell its time, and two tries to open it again."""
+
+_LOOK = 0.5
+"""Seconds between two looks at whether those are done that were to go first."""
 
 WRITTEN = (
     "candles", "quality", "signals", "orders", "fills", "decisions", "equity", "trades", "metrics", "reconciliations",
@@ -87,7 +91,8 @@ def step(session: Session) -> list[Outcome]:
     desks = each(resume, opening, failures)
     block_unexplained(session, desks)
     wanted = {symbol: (market, lake, symbol, timeframe, desk.run.history_start) for symbol, desk in desks.items()}
-    candles = each(fetch_live, wanted, failures, due=due_now(market, timeframe))
+    session.due = due_now(market, timeframe)
+    candles = each(fetch_live, wanted, failures, due=session.due)
     signals = each(generate_signals, {symbol: (frame, session.strategy) for symbol, frame in candles.items()}, failures)
     work = {
         symbol: (desks[symbol], candles[symbol], frame, fingerprinted(candles[symbol]))
@@ -158,35 +163,51 @@ def stream(parameters: LiveParameters, say: Callable[[list[Outcome]], None], *, 
     """Take a step at each candle's close in one process, until stopped or so many `steps` are done.
 
     For candles shorter than a run of Prefect's takes to start; within a flow run it shows there those steps at which
-    something was ordered or failed. A symbol that fails at one step is taken up again at the next. Raises TryLater when
-    the session is to be flattened, which needs it.
+    something was ordered or failed. A symbol that fails at one step is taken up again at the next. A command that needs
+    what the stream holds, such as `jarvis flatten`, has it at once, and the stream has it back when that is done.
     """
-    recorded = flow_run_id() is not None
-    with Behind() as reports, opened(parameters) as session:
-        for number in itertools.count(1):
-            give_way(session)
-            with unrecorded():
-                outcomes = step(session)
-            if recorded and any(outcome.orders or outcome.failure for outcome in outcomes):
-                reports.do(partial(publish_live, outcomes, parameters))
-            tell(outcomes)
-            say(outcomes)
-            if number == steps:
-                return
-            if number % TIDY_EVERY == 0:
-                tidy(session)
+    numbers = itertools.count(1)
+    with Behind() as reports:
+        sitting = opened(parameters)
+        while True:
+            with sitting as session:
+                for number in numbers:
+                    outcomes = stream_step(session, reports)
+                    say(outcomes)
+                    if number == steps:
+                        return
+                    if number % TIDY_EVERY == 0:
+                        tidy(session)
+                    await_close(session)
+                    if is_waited_for(parameters.exchange):
+                        break
+            sitting = reopened(parameters)
+
+
+def stream_step(session: Session, reports: Behind) -> list[Outcome]:
+    """Take one step of a stream, and tell of it."""
+    with unrecorded():
+        outcomes = step(session)
+    if flow_run_id() is not None and any(outcome.orders or outcome.failure for outcome in outcomes):
+        reports.do(partial(publish_live, outcomes, session.parameters))
+    tell(outcomes)
+    return outcomes
+
+
+@contextmanager
+def reopened(parameters: LiveParameters) -> Iterator[Session]:
+    """Open a session when all are done that were to go first, as soon as the exchange can be reached."""
+    with ExitStack() as stack:
+        while True:
+            while is_waited_for(parameters.exchange):
+                time.sleep(_LOOK)
             try:
-                await_close(session)
-            except SourceError:  # its clock cannot be read: the next step asks again, and says so
+                session = stack.enter_context(opened(parameters))
+                break
+            except (ExchangeError, SourceError, LakeError) as error:
+                logging.getLogger(__name__).warning("the session is not open again yet: %s", error)
                 time.sleep(_PAUSE)
-
-
-def give_way(session: Session) -> None:
-    """Raise TryLater when `jarvis flatten` waits for the session."""
-    for symbol in session.runs:
-        stop = halted(symbol)
-        if stop is not None and stop.reason == FLATTEN:
-            raise TryLater(f"{symbol} is being flattened: the stream has ended; start it again after `jarvis resume`")
+        yield session
 
 
 @flow(name="live-stream", persist_result=False, result_storage=RESULTS)
@@ -205,12 +226,18 @@ def tidy(session: Session) -> None:
 
 
 def await_close(session: Session) -> None:
-    """Sleep until the candle closes that is open now, by the exchange's clock. Raises TryLater as `give_way`."""
-    market, timeframe = session.market, session.parameters.timeframe
-    closes = newest_due(market.now(), timeframe) + 2 * pd.Timedelta(parse_timeframe(timeframe))
-    while (left := (closes - market.now()).total_seconds() / market.speed) > 0:
-        give_way(session)
-        time.sleep(min(max(left / 2, 0.005), 1.0))
+    """Sleep until a candle has closed since the last step began, by the exchange's clock, or somebody is to go first.
+
+    While the clock cannot be read, some seconds: the next step asks again, and says so.
+    """
+    market, timeframe, exchange = session.market, session.parameters.timeframe, session.parameters.exchange
+    try:
+        taken_in = newest_due(market.now(), timeframe) if session.due is None else session.due
+        closes = taken_in + 2 * pd.Timedelta(parse_timeframe(timeframe))
+        while (left := (closes - market.now()).total_seconds() / market.speed) > 0 and not is_waited_for(exchange):
+            time.sleep(min(max(left / 2, 0.005), 1.0))
+    except SourceError:
+        time.sleep(_PAUSE)
 
 
 def due_now(market: LiveMarket, timeframe: str) -> pd.Timestamp | None:

@@ -43,7 +43,7 @@ def decision_report(outcomes: Sequence[Outcome], parameters: LiveParameters) -> 
     chosen = ", ".join(f"{name} {value}" for name, value in parameters.params.items())
     title = f"# {parameters.strategy} on {parameters.exchange} {parameters.timeframe}, {parameters.mode}"
     rows = "\n".join(_row(outcome) for outcome in outcomes)
-    notes = "\n".join(f"- {outcome.symbol}: {_words(text)}" for outcome in outcomes for _, text in outcome.notes)
+    notes = "\n".join(f"- {_words(text)}" for outcome in outcomes for _, text in outcome.notes)
     parts = [title, f"With {chosen}." if chosen else "", f"{_HEAD}\n{rows}", notes]
     return "\n\n".join(part for part in parts if part) + "\n"
 

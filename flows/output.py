@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from flows.outcome import Outcome
     from flows.parameters import LiveParameters
     from flows.sweep import Sweep
+    from tasks.evaluate.verdict import Verdict
     from tasks.fetch.collect import Collected
     from tasks.signal import Strategy
     from tasks.signal.check import Report
@@ -46,13 +47,14 @@ _DROPPABLE = ("Entry Portfolio Holding", "Exit Portfolio Holding", "Fees", "Side
 
 
 def backtest_json(result: Backtest) -> None:
-    """Print the run as one object: run_id, manifest, metrics (name: value), trades and fills (rows as in the lake)."""
+    """Print the run as one object: run_id, manifest, verdict, metrics (name: value), trades and fills."""
     metrics = {row["metric"]: row["value"] for row in _records(result.metrics)}
     simulation = result.simulation
     _dump(
         {
             "run_id": result.run_id,
             "manifest": result.manifest,
+            "verdict": result.verdict.words,
             "metrics": metrics,
             "trades": _rows("trades", simulation.trades, result.run_id),
             "fills": _rows("fills", simulation.fills, result.run_id),
@@ -76,32 +78,115 @@ def backtest_tables(result: Backtest) -> None:
     _print(console, trades.tail(_TRADES_SHOWN), droppable=_DROPPABLE)
     if len(trades) > _TRADES_SHOWN:
         console.print(f"the last {_TRADES_SHOWN} of {len(trades)} trades: jarvis sql has all of them", highlight=False)
+    console.print(result.verdict.words, highlight=False, markup=False, soft_wrap=True)
     console.print(f"run {result.run_id}", highlight=False)
 
 
-def swept(result: Sweep, *, as_json: bool) -> None:
-    """Print a sweep's best sets, what failed, the verdict and the ids."""
+def swept(results: Sequence[Sweep], *, as_json: bool) -> None:
+    """Print each sweep's best sets, what failed, its walk-forward, the verdict and the ids; of several the sets' rank.
+
+    As JSON one object, of several sweeps a list of them.
+    """
+    if as_json:
+        told = [_sweep_json(result) for result in results]
+        _dump(told[0] if len(told) == 1 else told)
+        return
+    for result in results:
+        _sweep_tables(result, heading=len(results) > 1)
+    if len(results) > 1:
+        _over_all(results)
+
+
+def _sweep_json(result: Sweep) -> dict[str, Any]:
+    from tasks.evaluate.ranking import best_compromises
     from tasks.evaluate.verdict import rank
 
-    manifest, ranked = result.manifest, rank(result.sets)
-    metrics = {row["metric"]: row["value"] for row in _records(result.metrics)}
-    shown = ["number", "objective", "sharpe_ratio", "cumulative_return", "max_drawdown", "trades"]
-    shown += ["out_sharpe_ratio", "out_cumulative_return"] if manifest["split"] is not None else []
-    best = ranked.head(_SETS_SHOWN)
-    if as_json:
-        rows = _records(best[["parameters", *shown]])
-        told = {"run_id": result.run_id, "verdict": result.verdict, "metrics": metrics, "best": rows}
-        _dump(told | {"runs": result.runs, "manifest": manifest})
-        return
-    console = _console()
-    varied = [json.loads(text) for text in best["parameters"]]
-    columns = {name: [each[name] for each in varied] for name in manifest["parameters"]["grid"]}
-    _print(console, pd.DataFrame(columns | {name: best[name].round(4).tolist() for name in shown}))
+    manifest, metrics = result.manifest, {row["metric"]: row["value"] for row in _records(result.metrics)}
+    columns = ["parameters", *_sets_shown(manifest)]
+    told = {"run_id": result.run_id, "verdict": result.verdict, "metrics": metrics}
+    told["best"] = _records(rank(result.sets).head(_SETS_SHOWN)[columns])
+    if len(manifest["objectives"]) > 1:
+        told["front"] = _records(best_compromises(result.sets, manifest["objectives"])[columns])
+    if result.walk is not None:
+        told["folds"] = _records(result.walk.folds)
+    return told | {"runs": result.runs, "manifest": manifest}
+
+
+def _sweep_tables(result: Sweep, *, heading: bool) -> None:
+    from flows.walk_forward import chosen
+    from tasks.evaluate.ranking import best_compromises
+    from tasks.evaluate.verdict import rank
+
+    manifest, console = result.manifest, _console()
+    if heading:
+        console.print(f"[bold]{escape(result.series)}[/bold]", highlight=False)
+    _print(console, _sets(rank(result.sets).head(_SETS_SHOWN), manifest))
     failed = result.sets["failure"].dropna()
     if len(failed):
         console.print(f"{len(failed)} of {len(result.sets)} sets failed, the first: {failed.iloc[0]}", markup=False)
+    noted = result.sets["note"].dropna()
+    if len(noted):
+        console.print(f"{len(noted)} sets have no objective, the first: {noted.iloc[0]}", markup=False)
+    if len(manifest["objectives"]) > 1:
+        front = best_compromises(result.sets, manifest["objectives"])
+        words = f"Pareto front of {' and '.join(manifest['objectives'])}: {len(front)} sets that no other beats in all"
+        console.print(words, highlight=False)
+        _print(console, _sets(front.head(_SETS_SHOWN), manifest))
+    if result.walk is not None:
+        found = result.metrics.set_index("metric")["value"]
+        console.print("Walk-forward: the best set of the candles before each test, and what it did there")
+        _print(console, chosen(result.walk, list(manifest["parameters"]["grid"])))
+        names = [name for name in ("return", "sharpe", "drawdown", "trades") if pd.notna(found[f"walk_forward_{name}"])]
+        figures = [f"{name} {found[f'walk_forward_{name}']:.4g}" for name in names]
+        console.print(f"one account through all tests: {', '.join(figures)}", highlight=False)
     console.print(result.verdict, highlight=False, markup=False, soft_wrap=True)
     console.print(f"sweep {result.run_id}, its best sets in full: {' '.join(result.runs) or 'none'}", highlight=False)
+
+
+def judged(run: str, verdict: Verdict, *, as_json: bool) -> None:
+    """Print a verdict, and what it rests on."""
+    figures = {} if verdict.deflated is None else verdict.deflated._asdict()
+    if as_json:
+        _dump({"run_id": run, "supported": verdict.supported, "reason": verdict.reason} | figures)
+        return
+    console = _console()
+    if figures:
+        _print(console, pd.DataFrame({"figure": list(figures), "value": list(figures.values())}))
+    console.print(verdict.words, highlight=False, markup=False, soft_wrap=True)
+
+
+def _over_all(results: Sequence[Sweep]) -> None:
+    """Print the sets that are best over all series, by the mean of their objectives."""
+    from tasks.evaluate.ranking import over_all
+
+    found = over_all({result.series: result.sets for result in results})
+    console, grid = _console(), results[0].manifest["parameters"]["grid"]
+    console.print(f"[bold]over all {len(results)} series[/bold]: {len(found):,} sets have an objective on each")
+    best = found.head(_SETS_SHOWN)
+    _print(
+        console, _varied(best["parameters"], grid).join(best.drop(columns="parameters").round(4).reset_index(drop=True))
+    )
+
+
+def _sets(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
+    varied = _varied(rows["parameters"], manifest["parameters"]["grid"])
+    return varied.join(rows[_sets_shown(manifest)].round(4).reset_index(drop=True))
+
+
+def _varied(parameters: pd.Series, grid: Iterable[str]) -> pd.DataFrame:
+    """Return what of the parameters (JSON) varies, a column each."""
+    sets = [json.loads(text) for text in parameters]
+    return pd.DataFrame({name: [each[name] for each in sets] for name in grid})
+
+
+def _sets_shown(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a sweep's sets that people see."""
+    from tasks.evaluate.trial import OBJECTIVES
+
+    usual = ["number", "objective", "sharpe_ratio", "cumulative_return", "max_drawdown", "trades"]
+    others = [OBJECTIVES[name] for name in manifest["objectives"][1:]]
+    outside = ["out_sharpe_ratio", "out_cumulative_return"] if manifest["split"] is not None else []
+    return [*usual, *(name for name in others if name not in usual), *outside]
 
 
 def announcement(parameters: LiveParameters) -> str:
@@ -123,8 +208,11 @@ def announcement(parameters: LiveParameters) -> str:
     )
 
 
-def stepped(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
-    """Print what a step of a session decided and did; as JSON one line."""
+def stepped(outcomes: Sequence[Outcome], *, as_json: bool, raised: bool = False) -> None:
+    """Print what a step of a session decided and did; as JSON one line.
+
+    `raised`: an error follows that says which symbols failed, and why.
+    """
     if as_json:
         _dump([_outcome(outcome) for outcome in outcomes])
         return
@@ -136,7 +224,8 @@ def stepped(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
         if not (outcome.decisions or outcome.failure):
             console.print(f"{outcome.symbol}: no candle has closed since the last decision", highlight=False)
         for kind, text in outcome.notes:
-            console.print(f"{kind}: {escape(text)}", highlight=False, soft_wrap=True)
+            if not (raised and outcome.failure and text.endswith(outcome.failure)):
+                console.print(f"{kind}: {escape(text)}", highlight=False, soft_wrap=True)
     if rows:
         runs = ", ".join(f"{outcome.run_id} ({outcome.symbol})" for outcome in outcomes)
         console.print(f"session {runs}", highlight=False, soft_wrap=True)

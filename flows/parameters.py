@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 from data.errors import BadInput, unknown
 from data.timeframe import parse_timeframe
 
 M = TypeVar("M", bound=BaseModel)
+
+_NAMED = 4
+"""So many symbols are named in titles."""
 
 DEFAULT_FEE = 0.004
 """Kraken's taker fee in its lowest tier: what is assumed of a market whose fee is unknown."""
@@ -35,22 +38,31 @@ Instant = Annotated[datetime, AfterValidator(_as_utc)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Series(BaseModel):
-    """A series of candles."""
+def _check_order(start: datetime | None, end: datetime | None) -> None:
+    if start is not None and end is not None and start >= end:
+        raise ValueError(f"start {start:%Y-%m-%d %H:%M} is not before end {end:%Y-%m-%d %H:%M}")
+
+
+class Span(BaseModel):
+    """Candles of an exchange, without their market."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     exchange: str = Field("sample", min_length=1, description="sample, an exchange of ccxt, or a name of your own.")
-    symbol: str = Field("AAPL", min_length=1, description="Market, such as BTC/USD; the sample has AAPL.")
     timeframe: Timeframe = Field("1d", description="Length of a candle: 1m, 1h, 1d.")
     start: Instant | None = Field(None, description="First instant (UTC); empty: all there is.")
     end: Instant | None = Field(None, description="Instant before which the series ends (UTC); empty: all there is.")
 
     @model_validator(mode="after")
     def _start_before_end(self) -> Self:
-        if self.start is not None and self.end is not None and self.start >= self.end:
-            raise ValueError(f"start {self.start:%Y-%m-%d %H:%M} is not before end {self.end:%Y-%m-%d %H:%M}")
+        _check_order(self.start, self.end)
         return self
+
+
+class Series(Span):
+    """A series of candles."""
+
+    symbol: str = Field("AAPL", min_length=1, description="Market, such as BTC/USD; the sample has AAPL.")
 
 
 class Trading(BaseModel):
@@ -101,14 +113,70 @@ class Trading(BaseModel):
         return DEFAULT_FEE if asked is None else asked
 
 
-class BacktestParameters(Trading, Series):
-    """All that decides a backtest."""
+class Backtesting(Trading, Span):
+    """What backtests of one market and of many have in common."""
 
     long_only: bool = Field(False, description="Take a signal to be short as one to hold nothing.")
     refresh: bool = Field(False, description="Ask the exchange for newer candles first; else only if there are none.")
 
 
-Symbols = Annotated[tuple[str, ...], Field(min_length=1)]
+class BacktestParameters(Backtesting, Series):
+    """All that decides a backtest."""
+
+
+def _once(symbols: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(symbols)) < len(symbols):
+        raise ValueError("name each of them once")
+    return symbols
+
+
+Symbols = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_once)]
+
+
+class PortfolioParameters(Backtesting):
+    """All that decides a backtest of several markets on one account; of one market, a backtest."""
+
+    symbols: Symbols = Field(("AAPL",), description="Market, such as BTC/USD; several share the cash.")
+    weights: dict[str, float] = Field(
+        default_factory=dict,
+        description="Share of the equity that a symbol's full signal puts in, BTC/USD=0.6; without any, equal shares.",
+    )
+    rebalance_every: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Candles after which positions are brought back to their weights; empty: never."
+    )
+    tolerance: float = Field(
+        0.0, ge=0, lt=1, description="Share of the equity that a position may be off its weight by, when rebalanced."
+    )
+    gross: float = Field(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Most that all positions may be worth, shorts too, over equity.",
+    )
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Self:
+        if self.tolerance and self.rebalance_every is None:
+            raise ValueError(f"tolerance {self.tolerance:g} needs rebalance_every: with 1 each candle is looked at")
+        if self.amount is not None and self.alone is None:
+            raise ValueError("amount is of no use to a portfolio: its weights are shares of the equity")
+        return self
+
+    @property
+    def named(self) -> str:
+        """The symbols for people: all, or the first and how many more."""
+        shown = self.symbols if len(self.symbols) <= _NAMED else self.symbols[: _NAMED - 1]
+        more = len(self.symbols) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more else "")
+
+    @property
+    def alone(self) -> BacktestParameters | None:
+        """The same as a backtest of one market; None where it is of several, or asks for what only a portfolio has."""
+        own = set(PortfolioParameters.model_fields) - set(Backtesting.model_fields) - {"symbols"}
+        if len(self.symbols) > 1 or any(getattr(self, name) for name in own - {"gross"}) or self.gross != 1.0:
+            return None
+        common = {name: getattr(self, name) for name in Backtesting.model_fields}
+        return BacktestParameters(symbol=self.symbols[0], **common)
 
 
 class LiveParameters(Trading):
@@ -129,12 +197,6 @@ class LiveParameters(Trading):
     dead_man: bool = Field(True, description="Renew the exchange's dead man's switch each run, where it has one.")
     history: int = Field(500, ge=2, le=100_000, description="Candles before the session that strategies see.")
 
-    @model_validator(mode="after")
-    def _symbols_once(self) -> Self:
-        if len(set(self.symbols)) < len(self.symbols):
-            raise ValueError("symbols: name each of them once")
-        return self
-
 
 class CollectParameters(BaseModel):
     """What to bring into the lake, and from where; what a file says of itself need not be said."""
@@ -153,21 +215,91 @@ class CollectParameters(BaseModel):
     again: bool = Field(False, description="Ask for the whole range, not only for what the lake lacks.")
 
 
-class SweepParameters(BacktestParameters):
-    """A backtest, and what of its strategy's parameters is varied."""
+class Markets(BaseModel):
+    """Series of candles: every symbol at every timeframe."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    exchange: str = Field("sample", min_length=1, description="sample, an exchange of ccxt, or a name of your own.")
+    symbols: Symbols = Field(("AAPL",), description="Markets, such as BTC/USD; the sample has AAPL.")
+    timeframes: Annotated[tuple[Timeframe, ...], Field(min_length=1), AfterValidator(_once)] = Field(
+        ("1d",), description="Lengths of a candle: 1m, 1h, 1d."
+    )
+    start: Instant | None = Field(None, description="First instant (UTC); empty: all there is.")
+    end: Instant | None = Field(None, description="Instant before which the series end (UTC); empty: all there is.")
+
+    @model_validator(mode="after")
+    def _start_before_end(self) -> Self:
+        _check_order(self.start, self.end)
+        return self
+
+
+Objective = Literal["sharpe", "sortino", "return", "drawdown", "profit_factor"]
+Sampler = Literal["tpe", "random", "qmc", "cmaes", "nsga2", "nsga3", "gp"]
+Pruner = Literal["median", "halving", "hyperband"]
+
+
+class SweepParameters(Trading, Markets):
+    """Backtests of a strategy, and what of its parameters, markets and time is varied."""
+
+    long_only: bool = Field(False, description="Take a signal to be short as one to hold nothing.")
+    refresh: bool = Field(False, description="Ask the exchange for newer candles first; else only if there are none.")
     grid: dict[str, str] = Field(
         default_factory=dict, description="Values of a parameter: from:to:step as in fast=5:50:5, or fast=5,10,20."
     )
     random: Annotated[int, Field(ge=1)] | None = Field(None, description="Try so many sets of the grid, drawn by lot.")
-    seed: int = Field(0, ge=0, description="Seed of the draw.")
-    objective: Literal["sharpe", "sortino", "return", "drawdown", "profit_factor"] = Field(
-        "sharpe", description="What ranks the sets."
+    optuna: Annotated[int, Field(ge=1)] | None = Field(None, description="Let Optuna choose so many sets of the grid.")
+    sampler: Sampler = Field("tpe", description="How Optuna chooses.")
+    pruner: Pruner | None = Field(None, description="How Optuna gives up sets that begin badly; empty: not at all.")
+    batch: int = Field(16, ge=1, le=10_000, description="Sets that Optuna is asked for at a time, to be tried at once.")
+    storage: str | None = Field(
+        None, min_length=1, description="Address of Optuna's storage, as sqlite:///study.db; empty: beside the lake."
+    )
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the draw, and of Optuna.")
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1), AfterValidator(_once)] = Field(
+        ("sharpe",),
+        description="sharpe, sortino, return, drawdown or profit_factor: what ranks the sets. Of several, the first.",
     )
     split: Share | None = Field(
         None, description="Share of the candles, from the first, that ranks the sets; the rest is out-of-sample."
     )
+    walk_forward: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="Tests, one after the other, on each of which the best set of the candles before is tried."
+    )
+    train: int = Field(3, ge=1, description="How many tests long the candles are that choose a set.")
+    anchored: bool = Field(False, description="Let them begin with the first candle instead: ever more of them.")
+    purge: int = Field(0, ge=0, description="Candles before each test that choose no set.")
+    embargo: int = Field(0, ge=0, description="Further candles between those and the test.")
     best: int = Field(3, ge=0, le=100, description="How many of the best sets become runs of their own.")
+    memory: ByteSize | None = Field(None, gt=0, description="Most memory that it may take, such as 1GB.")
+    runner: Literal["local", "dask", "ray"] = Field("local", description="Where the sets are tried.")
+    address: str | None = Field(
+        None, min_length=1, description="Address of a cluster that runs, as 10.0.0.1:8786; empty: one on this machine."
+    )
+
+    @property
+    def title(self) -> str:
+        """The sweep's name in the Prefect UI."""
+        return f"{self.strategy} on {', '.join(self.symbols)} {', '.join(self.timeframes)}"
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.random is not None and self.optuna is not None:
+            raise ValueError("random: sets are drawn by lot or chosen by Optuna, not both")
+        if self.optuna is None and (self.pruner is not None or self.storage is not None):
+            raise ValueError(f"{'pruner' if self.pruner else 'storage'}: it is Optuna's, so say optuna=N too")
+        if self.pruner is not None and len(self.objectives) > 1:
+            raise ValueError("pruner: Optuna prunes by one objective alone")
+        if self.optuna is not None and self.walk_forward is not None and len(self.objectives) > 1:
+            raise ValueError("objectives: before a walk-forward Optuna searches by one objective alone")
+        if self.walk_forward is not None and self.split is not None:
+            raise ValueError("split: a walk-forward has splits of its own, so choose one of the two")
+        if self.walk_forward is None and (self.anchored or self.purge or self.embargo):
+            named = next(name for name in ("anchored", "purge", "embargo") if getattr(self, name))
+            raise ValueError(f"{named}: it is a walk-forward's, so say walk_forward=N too")
+        if self.address is not None and self.runner == "local":
+            raise ValueError("address: it is a cluster's, so say runner=dask or runner=ray too")
+        return self
 
 
 def parse(model: type[M], values: Mapping[str, Any]) -> M:

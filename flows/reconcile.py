@@ -7,6 +7,7 @@ from data.writer import Lake
 from flows.recorded import opened_recorded, recorded_sessions
 from flows.roster import traded_symbols
 from flows.session import sole_client
+from tasks.exchange.lock import going_first
 from tasks.trade.execution import declare_absent
 from tasks.trade.live import LiveBroker
 from tasks.trade.reconcile import Difference, accept, reconcile
@@ -15,10 +16,10 @@ from tasks.trade.reconcile import Difference, accept, reconcile
 def reconcile_account(lake: Lake, exchange: str, accepted: str | None = None) -> list[Difference]:
     """Compare the account whose keys are set with the ledger, write the rows, and return them.
 
-    `accepted` is a currency whose balance a person has looked at: what the exchange tells is taken as it is. Raises
-    TryLater while a step of a session is under way, which trades with the same key.
+    `accepted` is a currency whose balance a person has looked at: what the exchange tells is taken as it is. A
+    stream waits meanwhile. Raises Taken while a step that trades with the same key is under way for long.
     """
-    with sole_client(exchange) as client:
+    with going_first(exchange), sole_client(exchange) as client:
         broker = LiveBroker(client)
         rules = {symbol: broker.rules(symbol) for symbol in traded_symbols(lake, broker.account)}
         differences = reconcile(lake, broker, broker.account, rules)

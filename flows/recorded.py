@@ -12,7 +12,7 @@ from data.views import read
 from data.writer import Lake
 from flows.session import session_run, sole_client
 from tasks.exchange import TradingClient
-from tasks.exchange.lock import alone, patiently
+from tasks.exchange.lock import alone, going_first, patiently
 from tasks.exchange.prices import public_prices
 from tasks.fetch.live import live_market
 from tasks.trade.broker import Broker
@@ -44,12 +44,13 @@ def recorded_sessions(lake: Lake, run: str | None = None) -> list[Recorded]:
 
 @contextmanager
 def opened_recorded(lake: Lake, known: Recorded) -> Iterator[Desk]:
-    """Open a session for this process alone, once a step that is under way has ended.
+    """Open a session for this process alone, before its stream goes on, and once a step that is under way has ended.
 
     Raises Taken when that takes too long, BadInput for the keys of another account.
     """
     run = known.run
     with ExitStack() as stack:
+        stack.enter_context(going_first(run.exchange))
         taken = f"session {run.run_id} of {run.symbol}: process {{}} is at it, end it and try again"
         stack.enter_context(patiently(lambda: alone("sessions", run.run_id, taken), PATIENCE))
         if run.mode == "live":

@@ -20,6 +20,7 @@ from tasks.exchange import TradingClient, trading_client
 from tasks.exchange.dialect import FINEST
 from tasks.exchange.lock import alone, patiently
 from tasks.exchange.prices import public_prices
+from tasks.exchange.trading import account_keys
 from tasks.fetch.live import LiveMarket, live_market
 from tasks.signal import Strategy
 from tasks.signal.registry import code_hash, create
@@ -59,6 +60,8 @@ class Session:
     """Symbols that the exchange does not trade now, and why."""
     promised: dict[str, float] = field(default_factory=dict)
     """By quote currency: the cash of those symbols that begin with this process."""
+    due: pd.Timestamp | None = None
+    """The newest candle that was closed when the last step began; None where the exchange did not tell its time."""
     evaluated: float = float("-inf")
     """When metrics were computed last, by this process' own clock."""
 
@@ -73,6 +76,7 @@ def opened(parameters: LiveParameters) -> Iterator[Session]:
     refuse_short_history(strategy, parameters)
     if parameters.mode == "live":
         check_permission(parameters.exchange)
+        account_keys(parameters.exchange)
     with ExitStack() as stack:
         market = stack.enter_context(live_market(parameters.exchange))
         session = Session(Lake.open(), parameters, strategy, market)
@@ -110,6 +114,7 @@ def admit(session: Session, market: Market, prices: Prices, stack: ExitStack) ->
     if read_session(session.lake, run) is None:
         refuse_small_cash(terms, prices, len(parameters.symbols))
         if session.trader is not None:
+            terms["costs"]["fee"] = parameters.fee_at(float(session.trader.taker_fee(symbol)))
             quote = session.trader.rules(symbol).quote
             first_check(session.trader, symbol, terms["cash"], session.promised.get(quote, 0.0))
             session.promised[quote] = session.promised.get(quote, 0.0) + terms["cash"]

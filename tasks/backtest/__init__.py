@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Unpack
 
 import numpy.typing as npt
 import pandas as pd
 
 from data.errors import BadInput
+from tasks.backtest.portfolio import PortfolioSimulation, simulate_portfolio
 from tasks.backtest.simulation import Simulation, simulate
+from tasks.engine.rules import Terms
 from tasks.stage import stage
 
-__all__ = ["Simulation", "execute_backtest", "simulate"]
+__all__ = [
+    "PortfolioSimulation",
+    "Simulation",
+    "execute_backtest",
+    "execute_portfolio_backtest",
+    "simulate",
+    "simulate_portfolio",
+]
 
 
 @stage(name="execute_backtest")
@@ -21,27 +32,9 @@ def execute_backtest(
     *,
     symbol: str,
     cash: float = 100_000.0,
-    fee: float = 0.004,
-    slippage: float = 0.0005,
-    fraction: float = 1.0,
-    amount: float | None = None,
-    stop_loss: float | None = None,
-    take_profit: float | None = None,
-    trailing_stop: float | None = None,
-    amount_step: float | None = None,
-    min_amount: float | None = None,
-    min_cost: float | None = None,
-    max_position: float | None = None,
-    max_order: float | None = None,
-    max_orders_a_day: int | None = None,
-    daily_loss: float | None = None,
-    max_drawdown: float | None = None,
-    cooldown: int = 0,
-    max_deviation: float | None = None,
-    max_signal_age: float | None = None,
-    long_only: bool = False,
     timeframe: timedelta | None = None,
     gap_after: npt.ArrayLike | None = None,
+    **terms: Unpack[Terms],
 ) -> Simulation:
     """Trade the signal of a signals frame over the candles that it was made from; `simulate` says how."""
     if "signal" not in signals.columns:
@@ -50,26 +43,37 @@ def execute_backtest(
         candles,
         signals["signal"],
         cash=cash,
-        fee=fee,
-        slippage=slippage,
-        fraction=fraction,
-        amount=amount,
-        stop_loss=stop_loss,
-        take_profit=take_profit,
-        trailing_stop=trailing_stop,
-        amount_step=amount_step,
-        min_amount=min_amount,
-        min_cost=min_cost,
-        max_position=max_position,
-        max_order=max_order,
-        max_orders_a_day=max_orders_a_day,
-        daily_loss=daily_loss,
-        max_drawdown=max_drawdown,
-        cooldown=cooldown,
-        max_deviation=max_deviation,
-        max_signal_age=max_signal_age,
-        long_only=long_only,
         timeframe=timeframe,
         gap_after=gap_after,
         symbol=symbol,
+        **terms,
+    )
+
+
+@stage(name="execute_backtest")
+def execute_portfolio_backtest(
+    candles: Mapping[str, pd.DataFrame],
+    signals: Mapping[str, pd.DataFrame],
+    *,
+    cash: float = 100_000.0,
+    rebalance_every: int | None = None,
+    tolerance: float = 0.0,
+    gross: float = 1.0,
+    timeframe: timedelta | None = None,
+    gap_after: Mapping[str, npt.ArrayLike] | None = None,
+    markets: Mapping[str, Terms] | None = None,
+    **terms: Unpack[Terms],
+) -> PortfolioSimulation:
+    """Trade the signals of many markets, each a weight, over their candles; `simulate_portfolio` says how."""
+    return simulate_portfolio(
+        candles,
+        pd.DataFrame({symbol: frame["signal"] for symbol, frame in signals.items()}),
+        cash=cash,
+        rebalance_every=rebalance_every,
+        tolerance=tolerance,
+        gross=gross,
+        timeframe=timeframe,
+        gap_after=gap_after,
+        markets=markets,
+        **terms,
     )

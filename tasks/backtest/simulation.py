@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import pandas as pd
 
 from tasks.engine import codes, frames, inputs
 from tasks.engine.codes import with_room
-from tasks.engine.rules import Limits, Rules, check_cash, make_limits, make_rules
+from tasks.engine.rules import Limits, Rules, Terms, check_cash, read_terms
 
 if TYPE_CHECKING:
     from tasks.engine.codes import Log
@@ -34,28 +34,10 @@ def simulate(
     target: pd.Series | npt.ArrayLike,
     *,
     cash: float = 100_000.0,
-    fee: float = 0.004,
-    slippage: float = 0.0005,
-    fraction: float = 1.0,
-    amount: float | None = None,
-    stop_loss: float | None = None,
-    take_profit: float | None = None,
-    trailing_stop: float | None = None,
-    amount_step: float | None = None,
-    min_amount: float | None = None,
-    min_cost: float | None = None,
-    max_position: float | None = None,
-    max_order: float | None = None,
-    max_orders_a_day: int | None = None,
-    daily_loss: float | None = None,
-    max_drawdown: float | None = None,
-    cooldown: int = 0,
-    max_deviation: float | None = None,
-    max_signal_age: float | None = None,
-    long_only: bool = False,
     timeframe: timedelta | None = None,
     gap_after: npt.ArrayLike | None = None,
     symbol: str = "",
+    **terms: Unpack[Terms],
 ) -> Simulation:
     """Trade one market by a target position, from cash alone.
 
@@ -63,7 +45,8 @@ def simulate(
     `target` has one number a candle: the wanted position as a fraction of equity, -1 to 1; NaN: no signal. `cash` and
     `min_cost` are in quote currency, `amount`, `amount_step` and `min_amount` in base currency, the rest are fractions.
     `gap_after`: positions of candles after which others are absent; by default wherever a step is longer than usual.
-    `timeframe`: length of a candle, which tells when it closes; by default the usual step.
+    `timeframe`: length of a candle, which tells when it closes; by default the usual step. `terms` are those of
+    `tasks.engine.rules.Terms`; by default a fee of 0.4 %, slippage of 0.05 %, all in, and nothing else.
 
     **Decision.** At the close of candle t a target that is not NaN and differs from the last one acted on (0 at the
     start) becomes an order, executed at the open of t + 1. A decision of the last candle stays an order with the event
@@ -110,29 +93,7 @@ def simulate(
     Raises BadInput for whatever of this is not so, in one line.
     """
     start = check_cash(cash)
-    rules = make_rules(
-        fee=fee,
-        slippage=slippage,
-        fraction=fraction,
-        amount=amount,
-        stop_loss=stop_loss,
-        take_profit=take_profit,
-        trailing_stop=trailing_stop,
-        amount_step=amount_step,
-        min_amount=min_amount,
-        min_cost=min_cost,
-    )
-    limits = make_limits(
-        max_position=max_position,
-        max_order=max_order,
-        max_orders_a_day=max_orders_a_day,
-        daily_loss=daily_loss,
-        max_drawdown=max_drawdown,
-        cooldown=cooldown,
-        max_deviation=max_deviation,
-        max_signal_age=max_signal_age,
-        long_only=long_only,
-    )
+    rules, limits = read_terms(terms)
     bars = inputs.read_bars(candles)
     goal = inputs.read_target(target, candles.index)
     gaps = inputs.find_gaps(bars.ts, gap_after)
@@ -144,7 +105,7 @@ def simulate(
         fills=frames.fill_frame(orders, ids, bars.ts, symbol),
         trades=frames.trade_frame(trades, orders, ids, opened, len(bars.ts) - 1, gaps, symbol),
         equity=frames.equity_frame(bars, *curves),
-        orders=frames.order_frame(orders, ids, bars.ts, rules, limits, symbol),
+        orders=frames.order_frame(orders, ids, bars.ts, frames.reasons(rules, limits), symbol),
     )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from tasks.engine import codes, inputs
-from tasks.engine.rules import check_cash, make_limits, make_rules
+from tasks.engine.rules import Terms, check_cash, read_terms
 
 if TYPE_CHECKING:
     from tasks.engine.codes import Log
@@ -36,11 +36,11 @@ class Course:
     Raises BadInput as `simulate` does.
     """
 
-    def __init__(self, candles: pd.DataFrame, ends: Ints, *, cash: float, timeframe: timedelta, **terms: Any) -> None:
+    def __init__(
+        self, candles: pd.DataFrame, ends: Ints, *, cash: float, timeframe: timedelta, **terms: Unpack[Terms]
+    ) -> None:
         self.cash = check_cash(cash)
-        limits = {name: terms.pop(name) for name in _LIMITS if name in terms}
-        self._rules = make_rules(**{**_NO_RULES, **terms})
-        self._limits = make_limits(**limits)
+        self._rules, self._limits = read_terms(terms)
         self._bars: Bars = inputs.read_bars(candles)
         inputs.check_prices(self._bars)
         self._index = candles.index
@@ -60,22 +60,3 @@ class Course:
         series = (self._ts, *self._bars[1:], goal)
         kernel.measure(account, orders, trades, *series, self._rules, self._limits, self._ends, values, tally)
         return Measured(values, tally)
-
-
-_NO_RULES: dict[str, Any] = {
-    "fee": 0.004,
-    "slippage": 0.0005,
-    "fraction": 1.0,
-    **dict.fromkeys(("amount", "stop_loss", "take_profit", "trailing_stop", "amount_step", "min_amount", "min_cost")),
-}
-_LIMITS = (
-    "max_position",
-    "max_order",
-    "max_orders_a_day",
-    "daily_loss",
-    "max_drawdown",
-    "cooldown",
-    "max_deviation",
-    "max_signal_age",
-    "long_only",
-)

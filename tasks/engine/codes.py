@@ -1,7 +1,4 @@
-"""What the compiled pass writes down: numbers for words, and the rows of its two logs.
-
-Words are added at the end: a number is compiled into `kernel`, whose copy on disk is renewed with that file alone.
-"""
+"""What the compiled pass writes down: numbers for words, and the rows of its two logs."""
 
 from __future__ import annotations
 
@@ -30,9 +27,10 @@ REASONS = (
     "daily_loss",
     "drawdown",
     "flatten",
+    "rebalance",
 )
-SIGNAL, STOP_LOSS, TRAILING_STOP, TAKE_PROFIT, RUIN, DAILY_LOSS, DRAWDOWN, FLATTEN = range(len(REASONS))
-"""Flatten is a person's order to sell all; no backtest has it."""
+SIGNAL, STOP_LOSS, TRAILING_STOP, TAKE_PROFIT, RUIN, DAILY_LOSS, DRAWDOWN, FLATTEN, REBALANCE = range(len(REASONS))
+"""Flatten is a person's order to sell all, which no backtest has; rebalance restores a weight, in a portfolio."""
 
 REFUSALS = (
     "no_equity",
@@ -47,11 +45,12 @@ REFUSALS = (
     "deviation",
     "max_orders",
     "max_position",
+    "no_cash",
 )
 """Why an order was refused, in a word each; the sentences are in `frames`, as they name the limits."""
 # Never 0: that is "not refused".
 NO_EQUITY, NO_STEP, NO_AMOUNT, NO_COST, NO_CASH = range(len(REASONS), len(REASONS) + 5)
-DRAWN_DOWN, DAY_LOST, COOLING, STALE, ADRIFT, TOO_MANY, NO_ROOM = range(NO_CASH + 1, NO_CASH + 8)
+DRAWN_DOWN, DAY_LOST, COOLING, STALE, ADRIFT, TOO_MANY, NO_ROOM, NO_SHARE = range(NO_CASH + 1, NO_CASH + 9)
 
 ORDER = np.dtype(
     [

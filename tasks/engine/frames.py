@@ -40,24 +40,29 @@ def reasons(rules: Rules, limits: Limits) -> tuple[str, ...]:
         f"the price is more than {100 * limits.max_deviation:g} % off the close that was decided on",
         f"{limits.max_orders_a_day:g} orders were placed on this day",
         "the limits of order and position leave nothing to add",
+        "the other positions leave no cash for it",
     )
 
 
-def order_ids(orders: Log, index: pd.DatetimeIndex) -> pa.Array:
-    """Name each order by its decision's candle, its side and its leg: `2024-01-02T00:00:00Z-buy-open`."""
+def order_ids(orders: Log, index: pd.DatetimeIndex, symbols: pa.Array | None = None) -> pa.Array:
+    """Name each order by its decision's candle, its side and its leg: `2024-01-02T00:00:00Z-buy-open`.
+
+    Where symbols are given, one an order, an id ends with its own.
+    """
     instants = index.asi8[orders["decision"]]
     unit = "us" if (instants % 1_000_000).any() else "s"
     day_and_time = pa.array(instants.view("datetime64[us]").astype(f"datetime64[{unit}]")).cast(pa.string())
     decided = pc.binary_join_element_wise(pc.replace_substring(day_and_time, " ", "T"), "Z", "")
-    return pc.binary_join_element_wise(decided, _words(orders["side"] > 0, SIDES), _words(orders["leg"], LEGS), "-")
+    parts = [decided, _words(orders["side"] > 0, SIDES), _words(orders["leg"], LEGS)]
+    return pc.binary_join_element_wise(*parts, *([] if symbols is None else [symbols]), "-")
 
 
 def order_frame(
-    orders: Log, ids: pa.Array, index: pd.DatetimeIndex, rules: Rules, limits: Limits, symbol: str
+    orders: Log, ids: pa.Array, index: pd.DatetimeIndex, words: Sequence[str], symbol: str | pa.Array
 ) -> pd.DataFrame:
-    """One row an order: filled, rejected, or still an intent after the last candle."""
+    """One row an order: filled, rejected, or still an intent after the last candle; `words` are those of `reasons`."""
     return _frame(
-        symbol=pa.repeat(symbol, len(orders)),
+        symbol=_each(symbol, len(orders)),
         order_id=ids,
         event=_words(orders["event"], EVENTS),
         ts=index.take(orders["bar"]),
@@ -66,16 +71,16 @@ def order_frame(
         type=_words(orders["kind"], KINDS),
         amount=orders["amount"],
         price=orders["trigger"],
-        reason=_words(orders["reason"], reasons(rules, limits)),
+        reason=_words(orders["reason"], words),
     )
 
 
-def fill_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, symbol: str) -> pd.DataFrame:
+def fill_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, symbol: str | pa.Array) -> pd.DataFrame:
     """One row a fill. Every order is filled at once, so that its fill is number 1."""
     filled = orders["event"] == FILLED
     fills, ids = orders[filled], ids.filter(pa.array(filled))
     return _frame(
-        symbol=pa.repeat(symbol, len(fills)),
+        symbol=_each(symbol, len(orders)).filter(pa.array(filled)),
         fill_id=pc.binary_join_element_wise(ids, "1", "-"),
         order_id=ids,
         trade_id=fills["trade"],
@@ -91,9 +96,18 @@ def fill_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, symbol: str)
 
 
 def trade_frame(
-    trades: Log, orders: Log, ids: pa.Array, opened: pd.DatetimeIndex, last: int, gaps: Ints, symbol: str
+    trades: Log,
+    orders: Log,
+    ids: pa.Array,
+    opened: pd.DatetimeIndex,
+    last: int | Ints,
+    gaps: Ints,
+    symbol: str | pa.Array,
 ) -> pd.DataFrame:
-    """One row a round trip, the last perhaps open. `opened` are the opening instants of the orders' candles."""
+    """One row a round trip, the last perhaps open.
+
+    `opened` are the opening instants of the orders' candles, `last` is the last candle, one for all or of each trade.
+    """
     side, entry, leave = trades["side"], trades["entry_order"], trades["exit_order"]
     is_open = leave < 0
     entry_bar = orders["bar"][entry]
@@ -104,7 +118,7 @@ def trade_frame(
     profit = side * (exit_holding - entry_holding) - trades["fees"]
     exit_reason = orders["reason"][leave] if len(trades) else leave
     columns = {
-        "symbol": pa.repeat(symbol, len(trades)),
+        "symbol": _each(symbol, len(trades)),
         "trade_id": np.arange(1, len(trades) + 1),
         "side": _words(side > 0, DIRECTIONS),
         "status": _words(is_open, ("closed", "open")),
@@ -133,6 +147,22 @@ def equity_frame(bars: Bars, cash: Floats, position: Floats, equity: Floats, dra
     """One row a candle, valued at its close."""
     # The closes are copied: the frame may be written to, the candles may not.
     return _frame(ts=bars.ts, cash=cash, position=position, price=bars.closes.copy(), equity=equity, drawdown=drawdown)
+
+
+def whole_frame(index: pd.DatetimeIndex, cash: Floats, worth: Floats, equity: Floats, drawdown: Floats) -> pd.DataFrame:
+    """One row a bar of many markets; what they are worth stands as a position, at a price of 1."""
+    one = np.ones(len(cash))
+    return _frame(ts=index, cash=cash, position=worth, price=one, equity=equity, drawdown=drawdown)
+
+
+def position_frame(ts: pd.DatetimeIndex, symbols: pa.Array, held: Log) -> pd.DataFrame:
+    """One row a position that was held at a close."""
+    value = held["position"] * held["price"]
+    return _frame(ts=ts, symbol=symbols, position=held["position"], price=held["price"], value=value)
+
+
+def _each(symbol: str | pa.Array, rows: int) -> pa.Array:
+    return pa.repeat(symbol, rows) if isinstance(symbol, str) else symbol
 
 
 def _words(codes: Any, words: Sequence[str], absent: npt.NDArray[np.bool_] | None = None) -> pa.Array:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
-from data.errors import BadInput
+from data.errors import BadInput, unknown
 
 
 class Rules(NamedTuple):
@@ -52,18 +52,52 @@ class Limits(NamedTuple):
     """1: a target below 0 is taken as 0; 0: not so."""
 
 
+class Terms(TypedDict, total=False):
+    """What `simulate` may be told beside candles and target; `make_rules` and `make_limits` have the defaults."""
+
+    fee: float
+    slippage: float
+    fraction: float
+    amount: float | None
+    stop_loss: float | None
+    take_profit: float | None
+    trailing_stop: float | None
+    amount_step: float | None
+    min_amount: float | None
+    min_cost: float | None
+    max_position: float | None
+    max_order: float | None
+    max_orders_a_day: int | None
+    daily_loss: float | None
+    max_drawdown: float | None
+    cooldown: int
+    max_deviation: float | None
+    max_signal_age: float | None
+    long_only: bool
+
+
+def read_terms(terms: Terms) -> tuple[Rules, Limits]:
+    """Check each term and put the void value where one is absent. Raises BadInput naming the first bad one."""
+    strange = sorted(set(terms) - set(Terms.__annotations__))
+    if strange:
+        raise unknown("term", strange[0], Terms.__annotations__)
+    given: dict[str, Any] = dict(terms)
+    limits = {name: given.pop(name) for name in Limits._fields if name in given}
+    return make_rules(**given), make_limits(**limits)
+
+
 def make_rules(
     *,
-    fee: float,
-    slippage: float,
-    fraction: float,
-    amount: float | None,
-    stop_loss: float | None,
-    take_profit: float | None,
-    trailing_stop: float | None,
-    amount_step: float | None,
-    min_amount: float | None,
-    min_cost: float | None,
+    fee: float = 0.004,
+    slippage: float = 0.0005,
+    fraction: float = 1.0,
+    amount: float | None = None,
+    stop_loss: float | None = None,
+    take_profit: float | None = None,
+    trailing_stop: float | None = None,
+    amount_step: float | None = None,
+    min_amount: float | None = None,
+    min_cost: float | None = None,
 ) -> Rules:
     """Check each number and put the void value where one is absent. Raises BadInput naming the first bad one."""
     if amount is not None and fraction != 1.0:
@@ -105,6 +139,19 @@ def make_limits(
         max_deviation=_within("max_deviation", max_deviation, 0.0, 1.0, absent=math.inf),
         max_signal_age=_within("max_signal_age", max_signal_age, absent=math.inf),
         long_only=float(long_only),
+    )
+
+
+def check_policy(every: int | None, tolerance: float, gross: float) -> tuple[int, float, float]:
+    """Return when positions of a portfolio are brought back to their weights, and how much may be held in all.
+
+    Bars from one look to the next (0: never), the share of equity that a position may be off by, and positions over
+    equity. Raises BadInput naming the first bad one.
+    """
+    return (
+        int(_whole("rebalance_every", every, 1.0, absent=0.0)),
+        _within("tolerance", tolerance, 0.0, 1.0, low_included=True),
+        _within("gross", gross),
     )
 
 

@@ -15,9 +15,9 @@ _QUOTE = r"/([^:]+)"
 def activity_figures(account: Account, fills: pd.DataFrame) -> Figures:
     """Compute exposure, fees, volume and turnover.
 
-    Raises BadInput if a fill lacks its price, amount or fee.
+    Raises BadInput if a fill lacks its instant, price, amount or fee.
     """
-    require(fills, "fills", ("price", "amount", "fee"))
+    require(fills, "fills", ("ts", "price", "amount", "fee"))
     prices, amounts = numbers(fills["price"], "fills.price"), numbers(fills["amount"], "fills.amount")
     volume, mean_equity = float((prices * amounts).sum()), float(account.equity.mean())
     return {

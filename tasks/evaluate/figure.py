@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
+
+import pandas as pd
+
+from data.metrics import Metric
 
 
 class Figure(NamedTuple):
@@ -35,3 +40,18 @@ def absent(note: str) -> Figure:
 def ratio(top: float, bottom: float, otherwise: str) -> Figure:
     """Build top / bottom, absent for the reason given where bottom is 0."""
     return figure(float(top) / float(bottom)) if bottom else absent(otherwise)
+
+
+def tabulate(figures: Figures, metrics: Mapping[str, Metric]) -> pd.DataFrame:
+    """Return a row a metric, in their order: metric, value, low, high, unit, note."""
+    rows = [figures[name] for name in metrics]
+    return pd.DataFrame(
+        {
+            "metric": pd.Series(list(metrics), dtype="str"),
+            "value": pd.Series([row.value for row in rows], dtype="float64"),
+            "low": pd.Series([row.low for row in rows], dtype="float64"),
+            "high": pd.Series([row.high for row in rows], dtype="float64"),
+            "unit": pd.Series([metric.unit for metric in metrics.values()], dtype="str"),
+            "note": pd.Series([row.note for row in rows], dtype="str"),
+        }
+    )

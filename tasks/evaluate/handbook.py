@@ -25,8 +25,12 @@ money is in the quote currency, times are UTC, losses and drawdowns are below 0.
   `period_sortino`.
 - **Not defined** is null, never infinite: a profit factor without a losing trade, a Sharpe ratio of returns that do not
   vary. The note says why.
-- **Intervals** (`low`, `high`) hold the true value in 95 of 100 samples, if returns (or trades) are independent of each
-  other. They say nothing about how many strategies were tried before this one.
+- **Intervals** (`low`, `high`) of the headline metrics are what 95 % of 1,000 histories came to that the stationary
+  bootstrap (Politis and Romano, 1994) draws from the run's own returns, or closed trades, in blocks whose mean length
+  follows from their autocorrelation. Where the value lies outside, the order in which returns came was lucky or not.
+  They take 30 returns or 10 closed trades, see falls at the ends of periods only, and are the same at each call. The
+  win rate has Wilson's interval, Sharpe ratios of a period and of the market Mertens'. They say nothing about how many
+  strategies were tried before this one: the table `verdicts` does, see [sweeps.md](sweeps.md).
 - **The whole run counts**, the strategy's warm-up included, for the account and for the market against which it is
   measured. Annual figures take a risk-free rate of 0.
 - **Open trades** are marked at the last close: they are in the equity, not in the figures of closed trades.

@@ -10,9 +10,12 @@ from tasks.evaluate.account import read_account
 from tasks.evaluate.activity import activity_figures
 from tasks.evaluate.benchmark import benchmark_figures
 from tasks.evaluate.drawdown import drawdown_figures
-from tasks.evaluate.figure import Figures
+from tasks.evaluate.figure import tabulate
+from tasks.evaluate.intervals import with_intervals
 from tasks.evaluate.returns import growth_figures, risk_figures
 from tasks.evaluate.sample import draw_sample
+from tasks.evaluate.sharpe import certainty_figures
+from tasks.evaluate.shuffles import shuffle_figures
 from tasks.evaluate.tails import tail_figures
 from tasks.evaluate.trades import read_trades, trade_figures
 
@@ -34,36 +37,23 @@ def evaluate(
     exchange, such as XNYS; it decides how many periods make a year.
 
     Returns one row a metric: metric, value, low, high, unit, note. Value is null where the metric is not defined, and
-    the note says why; it is never infinite. Low and high bound a 95 % interval where a standard one exists.
+    the note says why; it is never infinite. Low and high bound a 95 % interval where there is one.
     Raises BadInput for tables that cannot be evaluated.
     """
     account = read_account(equity, candles, cash=cash, timeframe=timeframe, calendar=calendar)
     closed = read_trades(trades)
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows becomes an absent figure
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows becomes an absent figure
         sample = draw_sample(account)
         growth = growth_figures(account, sample)
-        return _table(
-            {
-                **growth,
-                **risk_figures(sample),
-                **tail_figures(sample.returns),
-                **drawdown_figures(account, growth["cagr"], growth["cumulative_return"]),
-                **benchmark_figures(account, sample),
-                **trade_figures(closed),
-                **activity_figures(account, fills),
-            }
-        )
-
-
-def _table(figures: Figures) -> pd.DataFrame:
-    rows = [figures[name] for name in METRICS]
-    return pd.DataFrame(
-        {
-            "metric": pd.Series(list(METRICS), dtype="str"),
-            "value": pd.Series([row.value for row in rows], dtype="float64"),
-            "low": pd.Series([row.low for row in rows], dtype="float64"),
-            "high": pd.Series([row.high for row in rows], dtype="float64"),
-            "unit": pd.Series([metric.unit for metric in METRICS.values()], dtype="str"),
-            "note": pd.Series([row.note for row in rows], dtype="str"),
+        figures = {
+            **growth,
+            **risk_figures(sample),
+            **tail_figures(sample.returns),
+            **drawdown_figures(account, growth["cagr"], growth["cumulative_return"]),
+            **benchmark_figures(account, sample),
+            **trade_figures(closed),
+            **activity_figures(account, fills),
+            **certainty_figures(sample.returns),
+            **shuffle_figures(closed.profit, account.cash),
         }
-    )
+        return tabulate(with_intervals(figures, account, sample, closed, fills), METRICS)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from tasks.evaluate.account import DAY, OPEN_ALWAYS, Account, Floats, Ints
 
@@ -93,6 +95,22 @@ def period_ends(opens: Ints, candle: int) -> Ints:
         return np.arange(len(opens))
     days = opens // DAY
     return np.append(np.flatnonzero(np.diff(days)), len(days) - 1)
+
+
+class Market(NamedTuple):
+    """What a series of candles was to whoever only held it: the periods and its returns."""
+
+    days: Ints
+    """UTC days since 1970 in which the last candle of each period opens."""
+    returns: Floats
+
+
+def market_of(candles: pd.DataFrame, candle: int) -> Market:
+    """Return the periods of candles of so many microseconds, and the market's returns from the first open on."""
+    opens = np.asarray(pd.DatetimeIndex(candles.index).as_unit("us").asi8, dtype=np.int64)
+    ends = period_ends(opens, candle)
+    close = candles["close"].to_numpy(np.float64)
+    return Market(opens[ends] // DAY, returns_of(float(candles["open"].iloc[0]), close[ends]))
 
 
 def returns_of(start: float, values: Floats) -> Floats:

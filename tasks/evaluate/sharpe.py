@@ -12,10 +12,49 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
+from typing import NamedTuple
+
+from tasks.evaluate.account import Floats
+from tasks.evaluate.figure import Figures, absent, figure
+from tasks.evaluate.sample import MIN_RETURNS, ROUNDING
 
 EULER = 0.5772156649015329
 """The Euler-Mascheroni constant."""
 _NORMAL = NormalDist()
+
+CONFIDENCE = 0.95
+"""What a probability must reach to count as proof, as in both papers."""
+
+
+class Ratio(NamedTuple):
+    """A Sharpe ratio of one period, and what its standard error takes."""
+
+    value: float
+    observations: int
+    skewness: float
+    kurtosis: float
+
+
+def ratio_of(returns: Floats) -> Ratio | None:
+    """Return the Sharpe ratio of returns; None for fewer than 30, and where they do not vary."""
+    if len(returns) < MIN_RETURNS or returns.std() <= ROUNDING:
+        return None
+    scores = (returns - returns.mean()) / returns.std()
+    value = float(returns.mean() / returns.std(ddof=1))
+    return Ratio(value, len(returns), float((scores**3).mean()), float((scores**4).mean()))
+
+
+def certainty_figures(returns: Floats) -> Figures:
+    """Compute how sure it is that the true ratio is above 0, were this the only trial, and the returns it takes."""
+    own = ratio_of(returns)
+    if own is None:
+        reason = "the returns do not vary" if len(returns) >= MIN_RETURNS else f"needs {MIN_RETURNS} returns"
+        return dict.fromkeys(("probabilistic_sharpe", "minimum_track_record"), absent(reason))
+    length = minimum_track_record(own.value, own.skewness, own.kurtosis)
+    return {
+        "probabilistic_sharpe": figure(probabilistic_sharpe(*own)),
+        "minimum_track_record": figure(length) if math.isfinite(length) else absent("never: the ratio is not above 0"),
+    }
 
 
 def probabilistic_sharpe(
@@ -47,7 +86,7 @@ def minimum_track_record(
     return 1.0 + (_spread(sharpe, skewness, kurtosis) * _NORMAL.inv_cdf(confidence) / (sharpe - benchmark)) ** 2
 
 
-def expected_maximum(trials: int, variance: float) -> float:
+def expected_maximum(trials: float, variance: float) -> float:
     """Return the ratio expected of the best of so many independent trials without any skill.
 
     `variance` is that of the trials' ratios. Bailey and Lopez de Prado (2014), eq. 1; it takes 2 trials to choose
@@ -60,7 +99,7 @@ def expected_maximum(trials: int, variance: float) -> float:
 
 
 def deflated_sharpe(
-    sharpe: float, observations: int, skewness: float, kurtosis: float, trials: int, variance: float
+    sharpe: float, observations: int, skewness: float, kurtosis: float, trials: float, variance: float
 ) -> float:
     """Return the probability that the ratio is above what the best of the trials would show without any skill.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from data.errors import BadInput
-from tasks.evaluate.account import DAY, Flags, Floats, instants, numbers, require
+from tasks.evaluate.account import DAY, Flags, Floats, Ints, instants, numbers, require
 from tasks.evaluate.figure import Figure, Figures, absent, figure, ratio
 from tasks.evaluate.returns import NORMAL_95
 from tasks.evaluate.sample import ROUNDING
@@ -27,6 +27,8 @@ class Trades:
     returns: Floats
     days: Floats
     bars: Floats
+    exits: Ints
+    """Instants of the exits, in microseconds."""
     open_profit: Floats
 
     @property
@@ -54,6 +56,7 @@ def read_trades(trades: pd.DataFrame) -> Trades:
         returns=numbers(closed["return"], "trades.return")[order],
         days=((exits - entries) / DAY)[order],
         bars=numbers(closed["bars_held"], "trades.bars_held")[order],
+        exits=exits[order],
         open_profit=numbers(trades.loc[(trades["status"] == "open").to_numpy(dtype=bool), "profit"], "trades.profit"),
     )
 

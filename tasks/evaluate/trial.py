@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.evaluate.account import DAY, Floats, Ints
 from tasks.evaluate.figure import Figure, Figures, absent, figure, ratio
@@ -21,6 +22,14 @@ OBJECTIVES = {
     "profit_factor": "profit_factor",
 }
 """What sets can be ranked by, higher being better; a ratio of one period ranks as the annual one, and needs no year."""
+
+KEPT = 2**24
+"""Returns of a sweep that the lake keeps, 64 MB; where its sets have more, those of every n-th set are kept."""
+
+
+def kept_every(sets: int, periods: int) -> int:
+    """Return n: the returns of every n-th of so many sets are kept."""
+    return max(1, -(-sets * periods // KEPT))
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,10 @@ class Stretch:
         return {
             f"{kind}{block}": float(of[block]) for kind, of in (("s", sums), ("q", squares)) for block in range(BLOCKS)
         }
+
+    def returns(self, values: Floats, tally: Any) -> NDArray[np.float32]:
+        """Return the returns as the lake keeps them."""
+        return self._sample(values, tally).returns.astype(np.float32)
 
     def _sample(self, values: Floats, tally: Any) -> Sample:
         """Return the returns, which end at the candle that ruins the account."""

@@ -1,22 +1,43 @@
-"""The verdict on a sweep: whether its best set is more than the luckiest of so many trials."""
+"""The verdict: whether the best set of a sweep, or a backtest, is more than the luckiest of all that was tried."""
 
 from __future__ import annotations
 
-import math
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from data.sweep_metrics import SWEEP_METRICS
-from tasks.evaluate.figure import Figure, Figures, absent, figure
+from tasks.evaluate.account import Floats
+from tasks.evaluate.clusters import Clusters, effective_trials
+from tasks.evaluate.deflation import Deflated, deflate
+from tasks.evaluate.figure import Figure, Figures, absent, figure, tabulate
 from tasks.evaluate.overfitting import BLOCKS, overfitting_probability
 from tasks.evaluate.sample import MIN_RETURNS
-from tasks.evaluate.sharpe import deflated_sharpe, expected_maximum, minimum_track_record, probabilistic_sharpe
+from tasks.evaluate.sharpe import CONFIDENCE, Ratio, ratio_of
+from tasks.evaluate.superiority import Superiority, superiority
 
-CONFIDENCE = 0.95
-"""What the deflated Sharpe ratio must reach."""
 EVEN = 0.5
 """Probability of overfitting from which on the choice is no better than a draw by lot."""
+TWICE = 2
+"""Multiple of the costs that an edge must outlive."""
+_OF_A_RATIO = (
+    *("effective_trials", "best_sharpe", "expected_maximum_sharpe", "probabilistic_sharpe", "deflated_sharpe"),
+    *("strict_deflated_sharpe", "minimum_track_record"),
+)
+
+
+class Verdict(NamedTuple):
+    """Whether the evidence supports what is judged, why in words, and the figures of its ratio if it has one."""
+
+    supported: bool
+    reason: str
+    deflated: Deflated | None
+
+    @property
+    def words(self) -> str:
+        """The verdict in words, with its reason."""
+        return f"{'supported' if self.supported else 'not proven'}: {self.reason}"
 
 
 def rank(sets: pd.DataFrame) -> pd.DataFrame:
@@ -24,55 +45,133 @@ def rank(sets: pd.DataFrame) -> pd.DataFrame:
     return sets.dropna(subset=["objective"]).sort_values("objective", ascending=False, kind="stable")
 
 
-def judge(sets: pd.DataFrame, trials: int) -> pd.DataFrame:
-    """Return the statistics of a sweep, a row each as in `metrics`, from its rows as in `sweeps`.
+def judge(
+    sets: pd.DataFrame,
+    trials: int,
+    *,
+    market: Floats | None = None,
+    earlier: Floats | None = None,
+    sensitivity: pd.DataFrame | None = None,
+) -> tuple[pd.DataFrame, Verdict]:
+    """Return the statistics of a sweep, a row each as in `metrics`, and the verdict, from its rows as in `sweeps`.
 
-    `trials` is how many parameter sets were ever tried on the series. The verdict is "supported" where the deflated
-    Sharpe ratio of the best set is 95 % or more, the probability of overfitting is below one half, and the best set
-    gained out-of-sample where there is a split; else "not proven", with the first reason.
+    `trials` is how many parameter sets were ever tried on the series, `earlier` the returns of those of other runs as
+    far as they are known (a row a period of the sweep, a column a trial), `market` the market's returns over the same
+    periods, `sensitivity` the rows of that table for the best set.
+
+    The verdict is "supported" where all of this holds, else "not proven", with the first reason:
+
+    1. The deflated Sharpe ratio of the best set, by the effective number of trials, is 95 % or more: the confidence of
+       both papers.
+    2. Hansen's test gives 5 % or less to a best set as good without superiority over the market held in the same
+       measure: the usual size of a test. A rising market makes the first condition easy for whoever holds it at times.
+    3. The probability of overfitting is below one half, that of a choice by lot (Bailey et al. 2017).
+    4. Out-of-sample, where there is a split, the best set gained.
+    5. At twice the costs it gains still: fees and slippage are estimates, and an error of that size is usual.
+    6. The median of its neighbours in the grid gains: a peak alone among losses is luck.
+
+    What cannot be computed, as its metric says, is no reason against a set, but for the first condition. Each condition
+    can but refuse, so noise is supported at most as often as the second lets it: one sweep in twenty.
     """
     ranked, measured = rank(sets), sets[sets["failure"].isna()]
     figures: Figures = {
         "sets": figure(len(sets)),
         "failed_sets": figure(len(sets) - len(measured)),
-        "trials": figure(trials, note="each counted as independent, which is strict where sets resemble each other"),
+        "trials": figure(trials, note="each counted once, whatever it resembles"),
     }
     if ranked.empty:
         why = "no set has an objective"
-        named = {"verdict": Figure(0.0, note=f"not proven: {why}")}
-        return _table(dict.fromkeys(SWEEP_METRICS, absent(why)) | figures | named)
+        return _told(dict.fromkeys(SWEEP_METRICS, absent(why)) | figures, Verdict(False, why, None))
     best = ranked.iloc[0]
+    returns = _returns(measured)
+    clusters = _clusters(returns, earlier, trials, len(measured))
+    deflated = _deflated(best, measured, trials, clusters)
+    tested = None if returns is None else superiority(returns, market)
     figures |= {"best_set": figure(best["number"]), "best_objective": figure(best["objective"])}
-    figures |= _ratios(best, measured, trials) | {"overfitting_probability": _overfitting(measured)}
-    doubt = _doubt(figures, best)
-    words = f"not proven: {doubt}" if doubt else "supported: " + _support(figures)
-    return _table(figures | {"verdict": Figure(0.0 if doubt else 1.0, note=words)})
+    figures |= _ratios(best, deflated) | _superior(tested, returns, len(measured))
+    figures |= {"overfitting_probability": _overfitting(measured)} | _sensitive(sensitivity)
+    return _told(figures, _decided(figures, best, deflated))
 
 
-def _ratios(best: pd.Series, measured: pd.DataFrame, trials: int) -> Figures:
-    names = (
-        "best_sharpe",
-        "probabilistic_sharpe",
-        "deflated_sharpe",
-        "minimum_track_record",
-        "expected_maximum_sharpe",
-    )
-    if pd.isna(best["period_sharpe"]) or pd.isna(best["kurtosis"]):
-        return dict.fromkeys(names, absent("the best set's returns do not vary"))
-    sharpe, count = float(best["period_sharpe"]), int(best["observations"])
-    shape = float(best["skewness"]), float(best["kurtosis"])
-    tried = measured["period_sharpe"].dropna()
-    variance = float(tried.var(ddof=1)) if len(tried) > 1 else 0.0
-    length = minimum_track_record(sharpe, *shape)
-    if count < MIN_RETURNS:
-        few = absent(f"{count} returns, and it takes {MIN_RETURNS}")
-        return dict.fromkeys(names, few) | {"best_sharpe": figure(sharpe)}
+def judge_run(
+    returns: Floats, trials: int, variance: float, earlier: Floats, alpha: Figure | None, at_twice: float | None
+) -> Verdict:
+    """Judge a backtest by its returns, and by what else was tried on the series.
+
+    `variance` is that of the Sharpe ratios of all `trials`, `earlier` the returns of others over the same periods,
+    `alpha` the run's with its interval, `at_twice` its cumulative return at twice the costs. It is supported where the
+    deflated Sharpe ratio is 95 % or more, the interval of alpha is above 0, so that it is not the market's gain alone,
+    and it gains at twice the costs still: conditions 1, 2 and 5 of `judge`, for one set.
+    """
+    own = ratio_of(returns)
+    if own is None:
+        few = f"{len(returns)} returns, and it takes {MIN_RETURNS}"
+        return Verdict(False, few if len(returns) < MIN_RETURNS else "the returns do not vary", None)
+    deflated = deflate(own, trials, variance, effective_trials(np.column_stack([returns, earlier]), trials))
+    doubt = deflated.doubt
+    if doubt is None and alpha is not None and alpha.value is not None and alpha.low is not None and alpha.low <= 0:
+        doubt = (
+            f"what the market does not explain is {alpha.value:.1%} a year, with an interval of {alpha.low:.1%} to "
+            f"{alpha.high:.1%}"
+        )
+    doubt = doubt or _dear(at_twice, "it")
+    return Verdict(False, doubt, deflated) if doubt else Verdict(True, _support(deflated), deflated)
+
+
+def _returns(measured: pd.DataFrame) -> Floats | None:
+    """Return the returns that the sets have kept, a column a set, 0 after a ruin; None where they have none."""
+    kept = [] if "returns" not in measured else [own for own in measured["returns"] if own is not None]
+    longest = max(map(len, kept), default=0)
+    if not longest:
+        return None
+    columns = np.zeros((longest, len(kept)))
+    for column, own in zip(columns.T, kept, strict=True):
+        column[: len(own)] = own
+    return columns
+
+
+def _clusters(returns: Floats | None, earlier: Floats | None, trials: int, measured: int) -> Clusters | None:
+    if returns is None:
+        return None
+    if earlier is None or len(earlier) != len(returns):
+        return effective_trials(returns, trials, measured)
+    return effective_trials(np.column_stack([returns, earlier]), trials, measured + earlier.shape[1])
+
+
+def _deflated(best: pd.Series, measured: pd.DataFrame, trials: int, clusters: Clusters | None) -> Deflated | None:
+    if best["observations"] < MIN_RETURNS or pd.isna(best["period_sharpe"]) or pd.isna(best["kurtosis"]):
+        return None
+    own = Ratio(*(best[name] for name in ("period_sharpe", "observations", "skewness", "kurtosis")))
+    ratios = measured["period_sharpe"].dropna()
+    return deflate(own, trials, float(ratios.var(ddof=1)) if len(ratios) > 1 else 0.0, clusters)
+
+
+def _ratios(best: pd.Series, deflated: Deflated | None) -> Figures:
+    if deflated is None:
+        few = f"{best['observations']:.0f} returns, and it takes {MIN_RETURNS}"
+        why = few if best["observations"] < MIN_RETURNS else "the best set's returns do not vary"
+        return dict.fromkeys(_OF_A_RATIO, absent(why))
+    number, length = deflated.effective_trials, deflated.minimum_track_record
+    luck = f"each trial counted: the luckiest shows {deflated.strict_expected_maximum_sharpe:.3f}"
     return {
-        "best_sharpe": figure(sharpe),
-        "expected_maximum_sharpe": figure(expected_maximum(trials, variance)),
-        "probabilistic_sharpe": figure(probabilistic_sharpe(sharpe, count, *shape)),
-        "deflated_sharpe": figure(deflated_sharpe(sharpe, count, *shape, trials, variance)),
-        "minimum_track_record": figure(length) if math.isfinite(length) else absent("never: the ratio is not above 0"),
+        "effective_trials": absent("the sets' returns are not recorded") if number is None else figure(number),
+        "best_sharpe": figure(deflated.period_sharpe),
+        "expected_maximum_sharpe": figure(deflated.expected_maximum_sharpe),
+        "probabilistic_sharpe": figure(deflated.probabilistic_sharpe),
+        "deflated_sharpe": figure(deflated.deflated_sharpe),
+        "strict_deflated_sharpe": figure(deflated.strict_deflated_sharpe, note=luck),
+        "minimum_track_record": absent("never: the ratio is not above 0") if length is None else figure(length),
+    }
+
+
+def _superior(tested: Superiority | None, returns: Floats | None, measured: int) -> Figures:
+    if tested is None:
+        why = "the sets' returns are not recorded" if returns is None else "too few returns, or none that vary"
+        return dict.fromkeys(("reality_check", "superior_ability"), absent(why))
+    few = f"of {tested.sets:,} sets" if tested.sets < measured else None
+    return {
+        "reality_check": figure(tested.reality_check, note=few),
+        "superior_ability": figure(tested.consistent, (tested.lower, tested.upper), few),
     }
 
 
@@ -88,44 +187,67 @@ def _overfitting(measured: pd.DataFrame) -> Figure:
     return figure(overfitting_probability(sums, squares, int(usual["observations"].iloc[0])))
 
 
+def _sensitive(rows: pd.DataFrame | None) -> Figures:
+    """Return what the best set gains at twice the costs, and its neighbours, the worst and the best as interval."""
+    found = {
+        "return_at_twice_costs": absent("the costs were not varied"),
+        "neighbours_return": absent("no set of the sweep is its neighbour"),
+    }
+    if rows is None:
+        return found
+    known = rows.dropna(subset=["cumulative_return"])
+    costs = known["varied"] == "costs"
+    twice = known.loc[costs & (known["step"] == TWICE), "cumulative_return"]
+    beside = known.loc[~costs, "cumulative_return"]
+    if len(twice):
+        found["return_at_twice_costs"] = figure(twice.iloc[0])
+    if len(beside):
+        found["neighbours_return"] = figure(beside.median(), (beside.min(), beside.max()), f"of {len(beside)}")
+    return found
+
+
+def _decided(figures: Figures, best: pd.Series, deflated: Deflated | None) -> Verdict:
+    doubt = figures["deflated_sharpe"].note if deflated is None else deflated.doubt
+    doubt = doubt or _doubt(figures, best)
+    if doubt or deflated is None:
+        return Verdict(False, doubt or "", deflated)
+    overfit, chance = figures["overfitting_probability"].value, figures["superior_ability"].value
+    more = "" if chance is None else f", a chance of {chance:.1%} that luck alone makes as good a best set"
+    return Verdict(
+        True,
+        _support(deflated) + more + ("" if overfit is None else f", and a probability of overfitting of {overfit:.0%}"),
+        deflated,
+    )
+
+
 def _doubt(figures: Figures, best: pd.Series) -> str | None:
-    """Return the first reason against the best set; None where there is none."""
-    deflated, overfit = figures["deflated_sharpe"], figures["overfitting_probability"]
-    trials = figures["trials"].value or 0.0
-    if deflated.value is None:
-        return deflated.note
-    if deflated.value < CONFIDENCE:
-        luck, own = figures["expected_maximum_sharpe"].value, figures["best_sharpe"].value
+    """Return the first reason against the best set that is not its ratio; None where there is none."""
+    chance, overfit = figures["superior_ability"].value, figures["overfitting_probability"].value
+    if chance is not None and chance > 1 - CONFIDENCE:
         return (
-            f"after {trials:,.0f} trials on this series the luckiest shows a Sharpe ratio of {luck:.3f} a period "
-            f"without any skill, the best set {own:.3f}: a deflated Sharpe ratio of {deflated.value:.1%}, "
-            f"and it takes {CONFIDENCE:.0%}"
+            f"of sets that do no better than the market held in the same measure, the best is as good by luck in "
+            f"{chance:.1%} of all cases (Hansen's test), and it takes {1 - CONFIDENCE:.0%} or less"
         )
-    if overfit.value is not None and overfit.value >= EVEN:
-        return (
-            f"what is best in one half of the time is in the worse half of the sets in the other in {overfit.value:.0%}"
-        )
+    if overfit is not None and overfit >= EVEN:
+        return f"what is best in one half of the time is in the worse half of the sets in the other in {overfit:.0%}"
     if pd.notna(best["out_cumulative_return"]) and best["out_cumulative_return"] <= 0:
         return f"out-of-sample the best set returned {best['out_cumulative_return']:.2%}"
-    return None
+    dear, beside = _dear(figures["return_at_twice_costs"].value, "the best set"), figures["neighbours_return"].value
+    if dear is None and beside is not None and beside <= 0:
+        return f"the sets beside the best one returned {beside:.2%} in the middle: it is a peak of its own"
+    return dear
 
 
-def _support(figures: Figures) -> str:
-    overfit = figures["overfitting_probability"].value
-    chance = "" if overfit is None else f", and a probability of overfitting of {overfit:.0%}"
-    trials, deflated = figures["trials"].value, figures["deflated_sharpe"].value
-    return f"a Sharpe ratio above the luckiest of {trials:,.0f} trials with a probability of {deflated:.1%}{chance}"
+def _dear(at_twice: float | None, what: str) -> str | None:
+    return None if at_twice is None or at_twice > 0 else f"at twice the costs {what} returned {at_twice:.2%}"
 
 
-def _table(figures: Figures) -> pd.DataFrame:
-    rows = [figures[name] for name in SWEEP_METRICS]
-    return pd.DataFrame(
-        {
-            "metric": pd.Series(list(SWEEP_METRICS), dtype="str"),
-            "value": pd.Series([row.value for row in rows], dtype="float64"),
-            "low": pd.Series([row.low for row in rows], dtype="float64"),
-            "high": pd.Series([row.high for row in rows], dtype="float64"),
-            "unit": pd.Series([metric.unit for metric in SWEEP_METRICS.values()], dtype="str"),
-            "note": pd.Series([row.note for row in rows], dtype="str"),
-        }
-    )
+def _support(deflated: Deflated) -> str:
+    tried = deflated.tried.rstrip(",")
+    return f"a Sharpe ratio above the luckiest of {tried} with a probability of {deflated.deflated_sharpe:.1%}"
+
+
+def _told(figures: Figures, verdict: Verdict) -> tuple[pd.DataFrame, Verdict]:
+    """Return the figures as a table, the verdict among them, and the verdict."""
+    figures = figures | {"verdict": Figure(float(verdict.supported), note=verdict.words)}
+    return tabulate(figures, SWEEP_METRICS), verdict

@@ -8,12 +8,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from data.errors import Taken
 from data.settings import settings
 
 T = TypeVar("T")
+
+_WAITS = "waits"
 
 _PAUSE = 0.2
 """Seconds between two tries."""
@@ -35,10 +37,7 @@ def alone(kind: str, name: str, taken: str) -> Iterator[None]:
 
     Raises Taken with the words `taken`, in which {} stands for the number of the process that has it.
     """
-    folder = settings().state / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
-    with path.open("a+") as file:  # left behind when done: a file that is removed can be held twice
+    with _file(kind, name) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -65,3 +64,31 @@ def patiently(opened: Callable[[], AbstractContextManager[T]], seconds: float) -
                     raise
                 time.sleep(_PAUSE)
         yield held
+
+
+@contextmanager
+def going_first(exchange: str) -> Iterator[None]:
+    """Have whoever trades at an exchange for long let go of its sessions and its key, until the block ends.
+
+    What a person commands goes first; several may at once.
+    """
+    with _file(_WAITS, exchange) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def is_waited_for(exchange: str) -> bool:
+    """Tell whether somebody is to go first at an exchange."""
+    with _file(_WAITS, exchange) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def _file(kind: str, name: str) -> IO[str]:
+    """Open the file of a lock. It is left behind when done: one that is removed can be held twice."""
+    folder = settings().state / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    return (folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock").open("a+")

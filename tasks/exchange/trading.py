@@ -67,9 +67,7 @@ def trading_client(
     asks for, if `paced`: by default everywhere but at the practice exchange. Raises BadInput for an unknown exchange
     and for keys that are missing, TryLater when another process trades with this key.
     """
-    wanted = [name for name, needed in guarded_class(exchange)({}).requiredCredentials.items() if needed]
-    if keys is None:
-        keys = practice_keys() if exchange in PRACTICE else read_keys(exchange, wanted)
+    keys = account_keys(exchange) if keys is None else keys
     paced = exchange not in PRACTICE if paced is None else paced
     with (
         sole_trader(exchange, keys.public),
@@ -77,6 +75,15 @@ def trading_client(
     ):
         insist(client.load_markets, patience=3 * timeout)
         yield TradingClient(client, exchange, patience=3 * timeout, account=account_name(exchange, keys))
+
+
+def account_keys(exchange: str) -> Keys:
+    """Return the keys with which the account at an exchange is opened; nobody is asked.
+
+    Raises BadInput for an unknown exchange and for keys that are missing or malformed.
+    """
+    wanted = [name for name, needed in guarded_class(exchange)({}).requiredCredentials.items() if needed]
+    return practice_keys() if exchange in PRACTICE else read_keys(exchange, wanted)
 
 
 def account_name(exchange: str, keys: Keys) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +29,9 @@ from tasks.fetch.survey import reach
 
 AGAIN = 10
 """So many of the last candles are asked for again with a new one: what came late or was changed is found in them."""
+
+_LATELY = timedelta(minutes=10)
+"""A gap that was found no longer ago is asked for again: one answer that leaves a candle out proves little."""
 
 _PAUSE = 0.2
 """Seconds between two questions for a candle that is not shown yet."""
@@ -92,9 +96,10 @@ class LiveMarket(ExchangeSource):
 
         `due` is when the candle opens that shall be there; None: the last one that closed by the exchange's clock. It
         is asked for until it is shown, or `patience` seconds of ours have passed since it closed; then the candles are
-        returned without it. With new candles the last held ones are asked for again, so that revisions and late ones
-        are found. Nothing is written where nothing is new. Raises BadInput for a symbol or timeframe that the exchange
-        does not have, Refused for a halted market, SourceError where it does not answer, LakeError.
+        returned without it. With new candles the last held ones are asked for again, back to the first gap that was
+        found lately, so that revisions and late ones are found. Nothing is written where nothing is new. Raises
+        BadInput for a symbol or timeframe that the exchange does not have, Refused for a halted market, SourceError
+        where it does not answer, LakeError.
         """
         market = self.market(symbol)
         self.check_timeframe(timeframe)
@@ -107,13 +112,30 @@ class LiveMarket(ExchangeSource):
         shelf = self._shelf(lake, Series(self.name, symbol, timeframe), start)
         shelf.refresh()
         claimed = shelf.claimed()
-        bring(self, shelf, market, missing(shelf, start, None, began, again=AGAIN))
+        again = self._again(shelf, start, step)
+        bring(self, shelf, market, missing(shelf, start, None, began, again=again))
         while shelf.candles(last).empty and (left := until - time.monotonic()) > 0:
             time.sleep(min(_PAUSE, left))
-            bring(self, shelf, market, missing(shelf, start, None, self.now(), again=AGAIN))
+            bring(self, shelf, market, missing(shelf, start, None, self.now(), again=again))
         if shelf.claimed() != claimed:
             shelf.refresh()
         return shelf.candles(start)
+
+    def _again(self, shelf: KeptShelf, start: pd.Timestamp, step: pd.Timedelta) -> int:
+        """Return how many of the last candles are asked for again: as far back as the first gap that was found lately.
+
+        Such a gap may lie among many candles that were caught up with at once.
+        """
+        times = shelf.times(start)
+        if not (times[1:] - times[:-1] > step).any():
+            return AGAIN
+        lately = datetime.now(UTC) - max(_LATELY, timedelta(seconds=AGAIN * self._ours(step)))
+        gaps = [
+            known.fact.start
+            for known in shelf.facts()
+            if known.fact.kind == "gap" and known.resolved_at is None and known.found_at > lately
+        ]
+        return max(AGAIN, len(times) - int(times.searchsorted(min(gaps))) + 1) if gaps else AGAIN
 
     def _ours(self, passed: pd.Timedelta) -> float:
         """Return in seconds of ours what passed by the exchange's clock; the practice exchange's may run faster."""

@@ -5,23 +5,29 @@ A strategy's file needs nothing but this module; `tasks.signal.strategy` shows h
 
 from __future__ import annotations
 
-from pandas import DataFrame, Series
+from collections.abc import Mapping
+
+from pandas import DataFrame, Series, concat
 from pydantic import Field
 
 from tasks.signal.indicators import deviation, ema, ema_memory, rsi, sma, wilder, wilder_memory
+from tasks.signal.portfolio import portfolio_signals
 from tasks.signal.signals import indicators_of, signals
-from tasks.signal.strategy import Strategy, above, hold, increasing
+from tasks.signal.strategy import PortfolioStrategy, Strategy, above, hold, increasing
 from tasks.stage import stage
 
 __all__ = [
     "DataFrame",
     "Field",
+    "PortfolioStrategy",
     "Series",
     "Strategy",
     "above",
+    "concat",
     "deviation",
     "ema",
     "ema_memory",
+    "generate_portfolio_signals",
     "generate_signals",
     "hold",
     "increasing",
@@ -37,3 +43,11 @@ __all__ = [
 def generate_signals(candles: DataFrame, strategy: Strategy) -> DataFrame:
     """Return the strategy's indicators and signals for each candle; see `tasks.signal.signals.signals`."""
     return signals(candles, strategy)
+
+
+@stage(name="generate_signals")
+def generate_portfolio_signals(
+    candles: Mapping[str, DataFrame], strategy: Strategy, shares: Mapping[str, float]
+) -> dict[str, DataFrame]:
+    """Return the signals of many markets by symbol; see `tasks.signal.portfolio.portfolio_signals`."""
+    return portfolio_signals(candles, strategy, shares)

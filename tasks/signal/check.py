@@ -11,6 +11,8 @@ after 8 windows of an EMA and 16 of Wilder's average (see `ema_memory` and `wild
 Two values of an indicator are equal when they differ by no more than TOLERANCE of their size: the value itself or the
 median of its column, whichever is larger. Targets must be equal exactly; but one may be NaN on the shorter history,
 which is no signal and leaves the position as it is.
+
+A portfolio strategy is checked on many markets side by side, of which some lack candles, in each column of each.
 """
 
 from __future__ import annotations
@@ -22,15 +24,17 @@ from numpy.typing import NDArray
 from pandas import DataFrame, Series, Timestamp
 
 from data.errors import BadInput, StrategyError
-from tasks.signal.market import invented_market
+from tasks.signal.market import invented_market, invented_markets
+from tasks.signal.portfolio import weighed
 from tasks.signal.signals import indicators_of, signals, warmup_of
-from tasks.signal.strategy import Strategy
+from tasks.signal.strategy import PortfolioStrategy, Strategy
 
 TOLERANCE = 1e-6
 LONGEST = 20_000
 """Candles that are checked at most, beside the warm-up: the newest."""
 
 _FEWEST = 50
+_OF = " of "
 _PRICES = ["open", "high", "low", "close"]
 
 Rows = NDArray[np.int64]
@@ -47,7 +51,7 @@ class Finding:
     """Candle of the values; the last candle of the history for an error."""
 
     column: str
-    """The indicator, or target; empty for an error of the whole strategy."""
+    """The indicator, or target; of many markets with `of` and the symbol; empty for an error of the whole strategy."""
 
     expected: float
     found: float
@@ -79,13 +83,15 @@ class Report:
 def check(strategy: Strategy, candles: DataFrame | None = None, *, seed: int = 0) -> Report:
     """Check that a strategy depends on its candles alone, does not look ahead, and has a sufficient warm-up.
 
-    Without candles an invented market serves. The same seed makes the same check. Raises BadInput when there are too
+    Without candles an invented market serves, or three for a portfolio strategy, whose candles are side by side as it
+    sees them. The same seed makes the same check. Raises BadInput when there are too
     few candles, and StrategyError when the warm-up is no number; what else the strategy does wrong is in the report.
     What fails one step mostly fails the next for the same reason, so the report ends with the first step that fails:
     same candles, same answer; then look-ahead; then warm-up.
     """
     warmup = warmup_of(strategy)
-    market = invented_market(6 * warmup + 2_000, seed) if candles is None else candles
+    invented = invented_markets if isinstance(strategy, PortfolioStrategy) else invented_market
+    market = invented(6 * warmup + 2_000, seed) if candles is None else candles
     market = market.iloc[-(warmup + LONGEST) :]
     if len(market) < warmup + _FEWEST:
         raise BadInput(
@@ -121,15 +127,16 @@ class _Checker:
         if full is None or again is None:
             return
         self.sizes = {column: full[column].abs().median() for column in full.columns}
-        if full["target"].isna().all():
+        if _targets(full).isna().all(axis=None):
             self._error(self.candles, "it gave no signal on any candle: check it on candles on which it gives some")
             return
         why = "two runs over the same candles differ: chance, the clock or a memory between calls has a part in it"
         self._compare("error", full, again, why)
         if self.findings:
             return
-        before = full["target"].ffill().shift(1).fillna(0.0)
-        self.changes = np.flatnonzero(full["target"].fillna(before) != before)
+        targets = _targets(full)
+        before = targets.ffill().shift(1).fillna(0.0)
+        self.changes = np.flatnonzero((targets.fillna(before) != before).any(axis=1))
         self._hide_the_future(full)
         if self.findings:
             return
@@ -161,13 +168,13 @@ class _Checker:
             row = self._compare("warmup", full.iloc[begin:], short.iloc[self.warmup :], why)
             if row is not None:
                 self.settled = max(self.settled, self.warmup + row + 1)
-            if short["target"].notna().any():
+            if _targets(short).notna().any(axis=None):
                 silences.add(_silence(short))
         silence = min(silences)
         if len(silences) == 1 and silence > self.warmup and self.warmup + silence < len(full):
-            ts = full.index[silence]
+            ts, first = full.index[silence], _targets(full).iloc[silence].dropna()
             why = f"its first signal comes {silence} candles after the beginning, wherever that is"
-            self._add(Finding("warmup", ts, "target", float(full["target"].iloc[silence]), np.nan, why))
+            self._add(Finding("warmup", ts, str(first.index[0]), float(first.iloc[0]), np.nan, why))
             self.settled = max(self.settled, silence)
 
     def _live(self, full: DataFrame) -> None:
@@ -188,20 +195,36 @@ class _Checker:
     def _other_future(self, last: int) -> DataFrame:
         """Return the candles with others after row `last`: each at another price and volume, each a possible candle."""
         other = self.candles.copy()
-        later = other.index[last + 1 :]
-        other.loc[later, _PRICES] *= self.random.lognormal(0, 1, (len(later), 1))
-        other.loc[later, "volume"] *= self.random.lognormal(0, 1, len(later))
+        later = len(other) - last - 1
+        names, markets = other.columns.get_level_values(0), other.columns.get_level_values(-1)
+        wide = isinstance(self.strategy, PortfolioStrategy)
+        for symbol in markets.unique() if wide else [None]:
+            own = markets == symbol if wide else np.ones(len(names), dtype=bool)
+            prices, volume = np.flatnonzero(own & names.isin(_PRICES)), np.flatnonzero(own & (names == "volume"))
+            other.iloc[last + 1 :, prices] *= self.random.lognormal(0, 1, (later, 1))
+            other.iloc[last + 1 :, volume] *= self.random.lognormal(0, 1, (later, 1))
         return other
 
     def _compute(self, candles: DataFrame) -> DataFrame | None:
         """Return the indicators and the target; None, and a finding, when the strategy fails."""
         self.histories += 1
         try:
-            frame = signals(candles, self.strategy)
+            frames = self._signals(candles)
         except StrategyError as error:
             self._error(candles, f"{error} (history of {len(candles)} candles)")
             return None
-        return indicators_of(frame).assign(target=frame["signal"])
+        columns = {
+            f"{name}{suffix}": values
+            for suffix, frame in frames.items()
+            for name, values in indicators_of(frame).assign(target=frame["signal"]).items()
+        }
+        return DataFrame(columns, index=candles.index)
+
+    def _signals(self, candles: DataFrame) -> dict[str, DataFrame]:
+        """Return the signals by what the columns' names are to end with."""
+        if isinstance(self.strategy, PortfolioStrategy):
+            return {f"{_OF}{symbol}": frame for symbol, frame in weighed(candles, self.strategy).items()}
+        return {"": signals(candles, self.strategy)}
 
     def _compare(self, kind: str, expected: DataFrame, found: DataFrame, why: str) -> int | None:
         """Keep the first difference of each column; return the last row in which any column differs."""
@@ -225,7 +248,7 @@ class _Checker:
     def _differing(self, expected: Series, found: Series, *, may_be_silent: bool) -> Rows:
         """Return the rows in which two histories of one column differ."""
         a, b = expected.to_numpy(), found.to_numpy()
-        if expected.name == "target":
+        if _is_target(str(expected.name)):
             same = (a == b) | (np.isnan(b) & (np.isnan(a) | may_be_silent))
         else:
             size = np.maximum(np.abs(a), self.sizes[str(expected.name)])
@@ -255,6 +278,14 @@ class _Checker:
         return replace(finding, explanation=finding.explanation + advice)
 
 
+def _is_target(column: str) -> bool:
+    return column.partition(_OF)[0] == "target"
+
+
+def _targets(frame: DataFrame) -> DataFrame:
+    return frame[[column for column in frame.columns if _is_target(column)]]
+
+
 def _silence(frame: DataFrame) -> int:
     """Return how many rows come before the first signal."""
-    return int(np.argmax(frame["target"].notna().to_numpy()))
+    return int(np.argmax(_targets(frame).notna().any(axis=1).to_numpy()))

@@ -14,6 +14,9 @@ from data.errors import BadInput
 MOST = 1_000_000
 """Sets of a sweep: its rows must fit into memory when it is ranked."""
 
+LARGEST = 2**63 - 1
+"""Sets of a grid: a place in it is told to workers as a number of 64 bits."""
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -26,6 +29,10 @@ class Steps:
     def value(self, place: int) -> str:
         """Return the value at a place, from 0."""
         return f"{self.start + place * self.step:f}"
+
+    def place(self, value: float) -> int:
+        """Return the place of a value, or of what lies nearest to it."""
+        return round((Decimal(repr(value)) - self.start) / self.step)
 
 
 @dataclass(frozen=True)
@@ -63,22 +70,32 @@ class Grid:
             found[name] = axis.value(within)
         return {name: found[name] for name in self.axes}
 
+    def place(self, within: Mapping[str, int]) -> int:
+        """Return the place of a set, given the place on each axis."""
+        found = 0
+        for name, axis in self.axes.items():
+            found = found * axis.count + within[name]
+        return found
+
     def places(self, draws: int | None, seed: int) -> Sequence[int]:
         """Return the places to be tried, in order: all, or so many different ones drawn by lot.
 
         Raises BadInput where that is more than a sweep can have.
         """
-        wanted = self.size if draws is None else min(draws, self.size)
-        if wanted > MOST:
-            raise BadInput(
-                f"{wanted:,} sets are too many: a sweep has {MOST:,} at most; take larger steps or --random N"
-            )
+        wanted = checked(self.size if draws is None else min(draws, self.size))
         if wanted == self.size:
             return range(self.size)
         lot, drawn = random.Random(seed), set[int]()  # noqa: S311 - no secret
         while len(drawn) < wanted:
             drawn.add(lot.randrange(self.size))
         return sorted(drawn)
+
+
+def checked(sets: int) -> int:
+    """Return how many sets are wanted. Raises BadInput where that is more than a sweep can have."""
+    if sets > MOST:
+        raise BadInput(f"{sets:,} sets are too many: a sweep has {MOST:,} at most; take larger steps or --random N")
+    return sets
 
 
 def read_grid(texts: Mapping[str, str]) -> Grid:
@@ -88,7 +105,10 @@ def read_grid(texts: Mapping[str, str]) -> Grid:
     """
     if not texts:
         raise BadInput("the grid is empty: give at least one --grid, such as --grid fast=5:50:5")
-    return Grid({name: _axis(name, text) for name, text in texts.items()})
+    grid = Grid({name: _axis(name, text) for name, text in texts.items()})
+    if grid.size > LARGEST:
+        raise BadInput(f"10^{len(str(grid.size)) - 1} sets are too many even to draw from: take larger steps")
+    return grid
 
 
 def _axis(name: str, text: str) -> Steps | Listed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from pandas import DataFrame, date_range
+from pandas import DataFrame, concat, date_range
 
 
 def invented_market(candles: int, seed: int = 0) -> DataFrame:
@@ -27,6 +27,19 @@ def invented_market(candles: int, seed: int = 0) -> DataFrame:
     close = np.round(np.exp(np.cumsum(returns - returns.sum() / max(candles, 1)) + np.log(100.0)), 2)
     close[still] = np.nan
     return _candles(DataFrame({"close": close}).ffill()["close"].to_numpy(), still, rng)
+
+
+def invented_markets(candles: int, seed: int = 0) -> DataFrame:
+    """Return three invented markets side by side, as a portfolio strategy sees them, NaN where one has no candle.
+
+    One lacks a candle in ten, one is listed when a twentieth has passed.
+    """
+    markets = {symbol: invented_market(candles, seed + number) for number, symbol in enumerate("ABC")}
+    absent = np.random.default_rng(seed).random(candles) < 0.1
+    markets["B"].loc[absent] = np.nan
+    markets["C"].iloc[: candles // 20] = np.nan
+    names = markets["A"].columns
+    return concat({name: DataFrame({symbol: of[name] for symbol, of in markets.items()}) for name in names}, axis=1)
 
 
 def _candles(close: np.ndarray, still: np.ndarray, rng: np.random.Generator) -> DataFrame:

@@ -83,11 +83,16 @@ def build(strategy: type[Strategy], parameters: Mapping[str, object]) -> Strateg
 
 def code_hash(strategy: Strategy) -> str:
     """Return the sha256 of the source file that defines the strategy, as it was when it was loaded."""
-    loaded = userfile.loaded_hash(type(strategy))
+    return source_hash(type(strategy))
+
+
+def source_hash(strategy: type[Strategy]) -> str:
+    """Return the same of a strategy that has no parameters yet."""
+    loaded = userfile.loaded_hash(strategy)
     if loaded is not None:
         return loaded
     try:
-        return hashlib.sha256(Path(inspect.getfile(type(strategy))).read_bytes()).hexdigest()
+        return hashlib.sha256(Path(inspect.getfile(strategy)).read_bytes()).hexdigest()
     except (OSError, TypeError):
         raise BadInput(f"{strategy.name} has no source file: put it in one, so that a run can name its code") from None
 

@@ -11,7 +11,7 @@ from pandas import DataFrame, Series
 
 from data.errors import BadInput, StrategyError
 from tasks.signal.blame import line_in, one_line
-from tasks.signal.strategy import Strategy
+from tasks.signal.strategy import PortfolioStrategy, Strategy
 
 OWN = ("close", "signal", "entry_exit")
 """Columns of a signals frame that are no indicators."""
@@ -24,20 +24,32 @@ def signals(candles: DataFrame, strategy: Strategy) -> DataFrame:
     wherever the strategy gives none. `entry_exit` is its change from the last signal before (0 before the first), so 1
     is a buy and -1 a sell of a strategy that is either invested or not; NaN where there is no signal.
 
-    Raises BadInput when there are too few candles, StrategyError when the strategy raises or returns no signals. The
-    caller's candles are never altered.
+    Raises BadInput when there are too few candles or the strategy is one for many markets, StrategyError when it raises
+    or returns no signals. The caller's candles are never altered.
     """
+    if isinstance(strategy, PortfolioStrategy):
+        raise BadInput(f"{strategy.name} weighs many markets against each other: backtest it on several symbols")
+    warmup = warmup_over(candles, strategy)
+    return finished(checked(generated(candles, strategy), candles, strategy), candles["close"], warmup)
+
+
+def warmup_over(candles: DataFrame, strategy: Strategy) -> int:
+    """Return the strategy's warm-up. Raises BadInput when there are no candles beyond it."""
     warmup = warmup_of(strategy)
     if len(candles) <= warmup:
         raise BadInput(
             f"{strategy.name} needs {warmup + 1} candles or more ({warmup} to warm up), but there are {len(candles)}: "
             "take a longer history or smaller parameters"
         )
-    output = _checked(_generated(candles, strategy), candles, strategy)
+    return warmup
+
+
+def finished(output: DataFrame, close: Series, warmup: int) -> DataFrame:
+    """Turn a checked answer into a signals frame."""
     signal = output.pop("target")
     signal.iloc[:warmup] = np.nan
     before = signal.ffill().shift(1).fillna(0.0)
-    output.insert(0, "close", candles["close"].astype(np.float64))
+    output.insert(0, "close", close.astype(np.float64))
     return output.assign(signal=signal, entry_exit=signal - before)
 
 
@@ -57,7 +69,8 @@ def warmup_of(strategy: Strategy) -> int:
     return warmup
 
 
-def _generated(candles: DataFrame, strategy: Strategy) -> DataFrame:
+def generated(candles: DataFrame, strategy: Strategy) -> DataFrame:
+    """Ask the strategy. Raises StrategyError when it raises, or answers with anything but a frame."""
     try:
         output = strategy.generate(candles.copy())
     except (Exception, SystemExit) as error:
@@ -77,7 +90,7 @@ def _raised(strategy: Strategy, error: BaseException, where: str) -> StrategyErr
     return StrategyError(f"{strategy.name} failed in {place}: {one_line(error)}")
 
 
-def _checked(output: DataFrame, candles: DataFrame, strategy: Strategy) -> DataFrame:
+def checked(output: DataFrame, candles: DataFrame, strategy: Strategy) -> DataFrame:
     """Return the indicators and the target as float64; raise StrategyError for the first thing that is wrong."""
     name = strategy.name
     _check_index(output, candles, name)

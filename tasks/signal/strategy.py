@@ -81,6 +81,17 @@ class Strategy(BaseModel, ABC):
         return None
 
 
+class PortfolioStrategy(Strategy):
+    """A strategy that sees all markets at once, and weighs them against each other.
+
+    Its candles, and its answer, have columns of two levels, a name and a symbol: `candles["close"]` is a frame with one
+    column a symbol, and `concat({"momentum": momentum, "target": weights}, axis=1)` an answer. A row is an instant at
+    which any market has a candle; one that has none is NaN in it. The `target` of a symbol is its wanted position as a
+    fraction of the equity of the whole; NaN is no signal, and leaves the position as it is. What `warmup` counts are
+    rows.
+    """
+
+
 def increasing(*fields: str) -> Any:
     """Demand that the parameters named have growing values; assign it to any name in the class.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Protocol
 
 from tasks.exchange.orders import Balance, Fill, Order, OrderRequest
@@ -33,9 +32,6 @@ class Broker(Protocol):
 
     def rules(self, symbol: str) -> MarketRules:
         """Return steps, minimums and fees of a market."""
-
-    def taker_fee(self, symbol: str) -> Decimal:
-        """Return the fee of a market order, as a fraction."""
 
     def price(self, symbol: str) -> Quote:
         """Return what the market shows now."""

@@ -16,11 +16,14 @@ from data.writer import Lake
 from tasks.engine.books import Books
 from tasks.engine.rules import Limits, Rules
 from tasks.exchange.orders import Fill, Side
+from tasks.exchange.units import MINUTE
 from tasks.trade.broker import Broker
 from tasks.trade.fold import Fold
 from tasks.trade.intent import Intent, Leg
 from tasks.trade.ledger import Ledger, LedgerFill
 from tasks.trade.paper import PaperBroker
+
+_DAY = 24 * 60 * MINUTE
 
 _NOISE = Decimal("1e-9")
 """Of a count of steps: what is nearer than this to a whole number is that number."""
@@ -165,6 +168,14 @@ class Desk:
         """Tell whether a price is further from a decided candle's close than an entry may be."""
         close = next((each.close for each in reversed(self.ledger.decisions) if each.ts == candle), None)
         return close is not None and abs(price / close - 1.0) > self.run.limits.max_deviation
+
+    def has_used_up(self, at: int) -> bool:
+        """Tell whether the UTC day of an instant (ns) has had its orders: as in the engine, those that were filled, in
+        the day of their first fill."""
+        begun: dict[str, int] = {}
+        for fill in self.ledger.fills:
+            begun.setdefault(fill.order_id, fill.at // _DAY)
+        return list(begun.values()).count(at // _DAY) >= self.run.limits.max_orders_a_day
 
     def wish(self, decision: pd.Timestamp, side: Side, leg: Leg, amount: Decimal, reason: str) -> Intent:
         """Return a market order that is wanted, as the next attempt of its leg."""

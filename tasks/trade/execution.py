@@ -213,7 +213,8 @@ def end_in_time(desk: Desk, intent: Intent) -> None:
     wish = desk.wish(intent.decision, intent.side, intent.leg, rest, intent.reason)
     try:
         last = desk.broker.price(desk.run.symbol).last
-        if not desk.is_tradable(rest, last) or desk.has_strayed(intent.decision, float(last)):
+        hindered = not desk.is_tradable(rest, last) or desk.has_strayed(intent.decision, float(last))
+        if hindered or desk.has_used_up(desk.broker.now()):
             desk.tell("limit", f"order {intent.order_id}: {rest:f} of it stays undone at a price of {last:f}")
             return
         carry_out(desk, wish)

@@ -17,7 +17,7 @@ from data.errors import BadInput, JarvisError
 from data.settings import settings
 
 FLATTEN = "flatten"
-"""The reason of a halt after which all is sold: who holds the session lets go of it."""
+"""The reason of a halt after which all is sold."""
 
 _ALL = "all"
 _PREFIX = "symbol-"

@@ -100,8 +100,10 @@ class Ledger:
         self._read_fills()
         self.decisions: list[Decision] = self._read_decisions()
         """Oldest first."""
-        self._took = False
-        self._read_until = nanoseconds(self.decisions[-1].ts) if self.decisions else 0
+        decided = nanoseconds(self.decisions[-1].ts) if self.decisions else 0
+        self.has_moved = bool(self.fills) and self.fills[-1].at >= decided
+        """Whether round trips may have changed since they were written: fills were taken in, or were there when the
+        ledger was opened, in the last candle that was decided or after it."""
 
     @property
     def position(self) -> Decimal:
@@ -130,12 +132,6 @@ class Ledger:
             moved -= fill.fee if fill.fee_currency == self.quote else 0
         return moved
 
-    @property
-    def has_moved(self) -> bool:
-        """Whether fills were taken in, however old, or were there when the ledger was opened, in the last candle that
-        was decided or after it."""
-        return self._took or (bool(self.fills) and self.fills[-1].at >= self._read_until)
-
     def fills_frame(self) -> pd.DataFrame:
         """Return the fills by time, in the columns of the table fills."""
         names = [name for name in TABLES["fills"].schema.names if name != "run_id"]
@@ -147,6 +143,15 @@ class Ledger:
         changed = [known.get(row["trade_id"]) != _extent(row) for row in trades.to_dict("records")]
         if any(changed):
             self._append("trades", trades[changed], again=True)
+        self.has_moved = False
+
+    def correct_equity(self, equity: pd.DataFrame) -> None:
+        """Write the account anew at those closes at which it was written without fills that were found later."""
+        account = ["cash", "position"]
+        known = self._rows("equity", ["ts", *account]).to_pandas().set_index("ts").reindex(equity["ts"])
+        late = known["cash"].notna().to_numpy() & (known.to_numpy() != equity[account].to_numpy()).any(axis=1)
+        if late.any():
+            self._lake.upsert("equity", self._of_run(equity[late]))
 
     def intend(self, intent: Intent) -> None:
         """Write down an order before anything is sent."""
@@ -172,7 +177,7 @@ class Ledger:
         standing = Standing(self.base, self._standing.position, self._standing.trades)
         taken = [self._taken(intent, fill, standing) for fill in new]
         self._append("fills", pd.DataFrame([self._fill_row(fill) for fill in taken]))
-        self._standing, self._took = standing, True
+        self._standing, self.has_moved = standing, True
         self.fills.extend(taken)
         self.fills.sort(key=attrgetter("at"))
         intent.filled += sum((fill.amount for fill in taken), Decimal(0))

@@ -148,10 +148,6 @@ class PaperBroker:
             raise BadInput(f"this account on paper trades {self._market.symbol}, not {symbol}")
         return self._market
 
-    def taker_fee(self, symbol: str) -> Decimal:
-        """Return the fee of an order, as a fraction."""
-        return self.rules(symbol).taker[0][1]
-
     def price(self, symbol: str) -> Quote:
         """Return what the market shows now; an order that follows at once is filled at it."""
         self.rules(symbol)

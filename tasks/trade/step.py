@@ -51,6 +51,7 @@ class Step:
 
     def run(self) -> list[Decision]:
         """Decide every candle that is not decided: write it down, and act on it if it is the newest."""
+        self._correct()
         due, folded = self.fold.due, len(self.fold.marks)
         decisions = [self._missed(bar, "it came after a later one was decided") for bar in due if bar < folded]
         new = [int(bar) for bar in due if bar >= folded]
@@ -71,6 +72,16 @@ class Step:
         if not self.desk.broker.simulates:
             secure(self.desk)
         return decisions
+
+    def _correct(self) -> None:
+        """Write anew what was written before fills were known that lie inside candles decided already.
+
+        This comes before the next decision is written, so that whoever follows a process killed in between sees it.
+        """
+        ledger = self.desk.ledger
+        if ledger.decisions and self.fold.marks and self.fold.marks[-1].position != ledger.decisions[-1].position:
+            ledger.correct_equity(self.fold.equity())
+            ledger.record_trades(self.fold.trades())
 
     def _pass(self, bar: int) -> Left:
         """Take in a candle: what was filled inside it, then its close."""

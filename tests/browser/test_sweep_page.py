@@ -46,7 +46,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
         patch.setenv("JARVIS_LAKE", str(folder / "lake"))
         patch.setenv("JARVIS_STATE", str(folder / "state"))
         lake = Lake.open()
-        done = sweep.fn(SweepParameters(grid=GRID, split=0.7, best=1))
+        (done,) = sweep.fn(SweepParameters(grid=GRID, split=0.7, best=1))
     with serving(lake.root, folder) as dashboard:
         yield Swept(dashboard, lake, done, read_run(lake, done.run_id, "sweeps"))
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from data.writer import Lake
 from flows.cli import app
 from flows.options import flag
-from flows.parameters import BacktestParameters, CollectParameters, LiveParameters
+from flows.parameters import CollectParameters, LiveParameters, PortfolioParameters
 from tests.servers.processes import BIN, environment
 
 JARVIS = BIN / "jarvis"
@@ -78,7 +78,7 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
 @pytest.mark.parametrize(
     ("command", "model"),
     [
-        ("backtest", BacktestParameters),
+        ("backtest", PortfolioParameters),
         ("collect", CollectParameters),
         ("live", LiveParameters),
         ("serve", LiveParameters),

@@ -31,6 +31,7 @@ REFUSED = {
         "KRAKEN_PUBLIC_KEY"
     ),
     "jarvis reconcile --exchange practice --accept USD": "no unexplained difference",
+    "jarvis judge 0123456789abcdef": "no run 0123456789abcdef",
 }
 """Commands that need what only their reader has, and the words with which they are refused here."""
 

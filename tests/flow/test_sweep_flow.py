@@ -11,7 +11,6 @@ import pytest
 from data.errors import BadInput
 from data.runs import read_run
 from data.writer import Lake
-from flows import sweep as flow_module
 from flows.backtest import backtest
 from flows.parameters import BacktestParameters, SweepParameters
 from flows.sweep import Sweep, sweep
@@ -41,8 +40,14 @@ class Picky(Strategy):
 
 
 def run(**parameters: object) -> Sweep:
-    result: Sweep = sweep.fn(SweepParameters(**{"grid": GRID, "best": 1} | parameters))  # type: ignore[arg-type]
+    """Sweep one series."""
+    (result,) = run_all(**parameters)
     return result
+
+
+def run_all(**parameters: object) -> list[Sweep]:
+    results: list[Sweep] = sweep.fn(SweepParameters(**{"grid": GRID, "best": 1} | parameters))  # type: ignore[arg-type]
+    return results
 
 
 def test_a_set_has_the_metrics_of_its_backtest_in_sample_and_out(lake: Lake) -> None:
@@ -80,28 +85,6 @@ def test_trials_of_earlier_runs_on_the_series_count(lake: Lake) -> None:
     run()
     later = run(grid={"fast": "5,10", "slow": "20"}, best=0)  # 10 and 20 were tried before
     assert later.metrics.set_index("metric").loc["trials", "value"] == 9
-
-
-def test_a_killed_sweep_goes_on_where_it_stopped(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow_module, "CHUNK", 5)
-    whole, tried = flow_module.execute_sweep, []
-
-    def killed(trials: object, sets: list[tuple[int, dict[str, str]]]) -> object:
-        if len(tried) == 5:
-            raise KeyboardInterrupt
-        tried.extend(number for number, _ in sets)
-        return whole(trials, sets)
-
-    monkeypatch.setattr(flow_module, "execute_sweep", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run()
-    assert lake.version("runs") == -1
-    monkeypatch.setattr(
-        flow_module, "execute_sweep", lambda trials, sets: tried.extend(n for n, _ in sets) or whole(trials, sets)
-    )
-    result = run()
-    assert tried == list(range(1, 13))
-    assert len(result.sets) == 12
 
 
 def test_a_draw_by_lot_is_the_same_for_the_same_seed(lake: Lake) -> None:
@@ -143,7 +126,7 @@ def test_bad_input_is_refused_in_a_line(lake: Lake, parameters: dict[str, object
 
 
 def test_an_objective_that_no_set_has_is_said(lake: Lake) -> None:
-    result = run(grid={"fast": "2", "slow": "5,6"}, start="2024-01-02", end="2024-01-12", objective="profit_factor")
+    result = run(grid={"fast": "2", "slow": "5,6"}, start="2024-01-02", end="2024-01-12", objectives=("profit_factor",))
     assert result.sets["objective"].isna().all()
     assert result.sets["note"].notna().all()
     assert result.verdict == "not proven: no set has an objective"

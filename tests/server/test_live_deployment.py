@@ -213,7 +213,7 @@ def outcomes() -> list[Outcome]:
     )  # fmt: skip
     account = {"cash": 89_000.0, "position": 0.25, "equity": 99_802.5, "drawdown": -0.0019}
     orders = [{"order_id": bought.order_id, "side": "buy", "status": "filled"}]
-    first = Outcome("BTC/USD", "abc", [bought], account, orders, [("fill", "bought 0.25 at 43,210.5")])
+    first = Outcome("BTC/USD", "abc", [bought], account, orders, [("fill", "BTC/USD: bought 0.25 at 43,210.5")])
     return [first, Outcome("ETH/USD", "", failure="the exchange could\nnot be reached")]
 
 
@@ -230,7 +230,7 @@ def test_the_report_says_what_was_decided_and_why_a_row_a_market() -> None:
     assert (told["Position"], told["Equity"], told["Drawdown"]) == ("0.25", "99,802.5", "-0.19%")
     assert "**failed**" in ether
     assert "the exchange could not be reached" in ether
-    assert "- BTC/USD: bought 0.25 at 43,210.5" in text
+    assert "\n- BTC/USD: bought 0.25 at 43,210.5\n" in text
 
 
 def test_a_run_shows_its_tags_its_report_and_its_tables(client: SyncPrefectClient) -> None:

@@ -59,6 +59,7 @@ def trades_of(*rows: dict[str, Any]) -> pd.DataFrame:
 
 def fills_of(*rows: dict[str, Any]) -> pd.DataFrame:
     usual: dict[str, Any] = {"symbol": "BTC/USD", "price": 100.0, "amount": 1.0, "fee": 0.0, "fee_currency": None}
+    usual["ts"] = pd.Timestamp("2024-01-02", tz="UTC")
     return pd.DataFrame([usual | row for row in rows], columns=list(usual))
 
 

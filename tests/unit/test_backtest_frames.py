@@ -269,7 +269,7 @@ def test_compiled_code_is_kept_for_the_next_process(tmp_path: Path) -> None:
     checkout = checkout_at(tmp_path / "checkout")
     kept = str(tmp_path / "kept")
     assert python(SIMULATE, checkout, NUMBA_CACHE_DIR=kept).splitlines() == [
-        str(checkout / "tasks/engine/kernel.py"),
+        str(checkout / "tasks/engine/kernel/__init__.py"),
         "1 0",
     ]
     assert python(SIMULATE, checkout, NUMBA_CACHE_DIR=kept).splitlines()[1] == "1 1"
@@ -278,7 +278,7 @@ def test_compiled_code_is_kept_for_the_next_process(tmp_path: Path) -> None:
 def test_without_a_folder_to_keep_compiled_code_in_it_is_compiled_anew(tmp_path: Path) -> None:
     checkout = checkout_at(tmp_path / "checkout")
     # A file where the cache's folder should be: nobody, not even root, can write below it.
-    (checkout / "tasks/engine/__pycache__").touch()
+    (checkout / "tasks/engine/kernel/__pycache__").touch()
     home = tmp_path / "home"
     home.touch()
     nowhere = {"HOME": str(home), "XDG_CACHE_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": ""}

@@ -104,7 +104,7 @@ def test_the_examples_tell_what_they_say(traded: Lake) -> None:
 
 def test_the_views_are_listed_with_types_and_meanings_and_no_name_needs_quotes(lake: Lake) -> None:
     found = {view.name: view for view in views(connect(lake))}
-    assert set(found) == {*TABLES, "candle_revisions", "portfolio"}
+    assert set(found) == {*TABLES, "candle_revisions", "verdict_revisions", "portfolio"}
     assert [column.name for column in found["candles"].columns] == TABLES["candles"].schema.names
     assert all(view.meaning for view in found.values())
     assert found["equity"].columns[1] == (

@@ -163,7 +163,7 @@ def test_sets_without_an_objective_spoil_no_chart_and_tell_their_reason(lake: La
 
 
 def test_a_sweep_of_the_flow_links_its_best_set_to_the_run_in_full(lake: Lake) -> None:
-    result = sweep.fn(SweepParameters(grid={"fast": "10:40:10", "slow": "20:60:20"}, best=1, split=0.7))
+    (result,) = sweep.fn(SweepParameters(grid={"fast": "10:40:10", "slow": "20:60:20"}, best=1, split=0.7))
     connection = connect(lake)
     (run,) = queries.runs(connection, "sweep")
     rows = sweep_queries.sets(connection, run).rows

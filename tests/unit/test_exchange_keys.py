@@ -17,7 +17,7 @@ from data import settings
 from data.errors import BadInput, TryLater
 from data.settings import CHECKOUT
 from tasks.exchange.keys import Secret, practice_keys, read_keys, refuse_address
-from tasks.exchange.lock import sole_trader
+from tasks.exchange.lock import going_first, is_waited_for, sole_trader
 from tasks.exchange.practice.keys import PREFIX, secret_of
 
 SECRET = base64.b64encode(b"secret bytes" * 5).decode()
@@ -190,3 +190,13 @@ def test_a_process_that_is_killed_lets_go_of_the_key(checkout: Path) -> None:
 def test_a_secret_is_text_to_those_who_use_it() -> None:
     assert Secret("abc") == "abc"
     assert Secret("abc").encode() == b"abc"
+
+
+def test_several_may_go_first_at_once_and_are_waited_for_until_all_are_done() -> None:
+    assert not is_waited_for("kraken")
+    with going_first("kraken"):
+        with going_first("kraken"):
+            assert is_waited_for("kraken")
+        assert is_waited_for("kraken")
+        assert not is_waited_for("bitfinex")
+    assert not is_waited_for("kraken")

@@ -5,39 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from data.errors import BadInput, TryLater
-from tasks.exchange import client as client_module
 from tasks.exchange import trading_client
 from tasks.exchange.prices import PublicPrices, public_prices
 from tests.servers.canned_exchange import Answer, canned_exchange, result
-from tests.servers.practice_exchange import NOW, Practice, practice_exchange
+from tests.servers.practice_exchange import NOW, Practice
 
 SYMBOL = "BTC/USD"
 SECOND = 1_000_000_000
 
 Open = Callable[..., Any]
 
-
-@pytest.fixture(autouse=True)
-def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JARVIS_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(client_module, "_PAUSES", (0.01, 0.01))
-
-
-@pytest.fixture
-def practice() -> Iterator[Practice]:
-    with practice_exchange() as served:
-        yield served
-
-
-@pytest.fixture(params=["practice", "practice-bitfinex"])
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+pytestmark = pytest.mark.usefixtures("own_state")
 
 
 @pytest.fixture

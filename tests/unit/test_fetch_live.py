@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -220,6 +221,44 @@ def test_a_candle_that_comes_late_fills_its_gap_and_the_gap_is_told_no_more(lake
     assert frame.index[-1] == ago(-2)
     assert facts(lake) == []
     assert as_in_the_lake(lake, frame, "kraken", "1h")
+
+
+def test_a_candle_left_out_of_a_long_answer_is_asked_for_with_the_next_one(
+    lake: Lake, late: PublicExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened() as market:
+        market.newest(lake, SYMBOL, "1h", ago(20))
+    for hour in range(1, 31):
+        late.candles[OPEN + hour * HOUR] = candle(OPEN + hour * HOUR)
+    late.now += 30 * HOUR
+    left_out = late.candles.pop(OPEN + 3 * HOUR)
+    with opened() as market:
+        market.newest(lake, SYMBOL, "1h", ago(20))
+    assert facts(lake) == [("gap", ago(-3), ago(-3))]
+    late.candles[OPEN + 3 * HOUR] = left_out
+    late.candles[OPEN + 31 * HOUR] = candle(OPEN + 31 * HOUR)
+    late.now += HOUR
+    with opened() as market:
+        frame = market.newest(lake, SYMBOL, "1h", ago(20))
+    assert len(frame) == 20 + 31
+    assert facts(lake) == []
+
+
+def test_a_gap_of_long_ago_is_not_asked_for_again(
+    lake: Lake, late: PublicExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late.candles.pop(OPEN - 18 * HOUR)
+    with opened() as market:
+        market.newest(lake, SYMBOL, "1h", ago(20))
+        monkeypatch.setattr("tasks.fetch.live._LATELY", timedelta(0))
+        monkeypatch.setattr(market, "_ours", lambda _: 0.0)
+        late.candles[OPEN + HOUR] = candle(OPEN + HOUR)
+        late.now += HOUR
+        late.asked.clear()
+        market.newest(lake, SYMBOL, "1h", ago(20))
+    since = [int(asked.query["since"]) for asked in late.candle_requests()]
+    assert len(since) == 1
+    assert since[0] >= OPEN - 12 * HOUR
 
 
 def test_a_candle_that_was_changed_after_it_closed_is_found_with_the_next(lake: Lake, late: PublicExchange) -> None:

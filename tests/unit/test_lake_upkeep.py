@@ -235,7 +235,8 @@ def processor_seconds(lake: Lake, rows: int) -> float:
     taken = []
     for _ in range(5):
         start = time.process_time()
-        found = connect(lake).execute("SELECT count(*), sum(candles) FROM quality").fetchall()
+        views = connect(lake, tables={"quality"})
+        found = views.execute("SELECT count(*), sum(candles) FROM quality").fetchall()
         taken.append(time.process_time() - start)
         assert found == [(rows, rows)]
     return min(taken)

@@ -13,7 +13,7 @@ import pytest
 from data import tables
 from data.errors import LakeError
 from data.runs import record_run
-from data.tables import TABLES, Column, Table
+from data.tables import SERIES, TABLES, Column, Table
 from data.views import connect
 from data.writer import Lake
 from tests.unit.lake_rows import EPOCH, SIZES, a_run, candles, content, metrics, of_a_run
@@ -26,6 +26,7 @@ def test_an_empty_lake_has_every_view_with_its_columns_and_types(lake: Lake, wal
     connection = connect(lake, walled=walled)
     types = {"string": "VARCHAR", "double": "DOUBLE", "int64": "BIGINT", "bool": "BOOLEAN"}
     types |= {"timestamp[us, tz=UTC]": "TIMESTAMP WITH TIME ZONE", "map<string, double>": "MAP(VARCHAR, DOUBLE)"}
+    types |= {str(SERIES): "FLOAT[]"}
     for name, table in TABLES.items():
         assert connection.execute(f"SELECT * FROM {name}").fetchall() == []
         described = [row[:2] for row in connection.execute(f"DESCRIBE {name}").fetchall()]

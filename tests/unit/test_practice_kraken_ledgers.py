@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,6 @@ import ccxt
 import pytest
 
 from data.errors import Refused, TryLater
-from tasks.exchange import TradingClient, trading_client
-from tasks.exchange import client as client_module
 from tasks.exchange.orders import OrderRequest
 from tasks.exchange.practice.keys import secret_of
 from tests.servers.practice_exchange import NOW, Practice, practice_exchange
@@ -24,30 +20,7 @@ D = Decimal
 
 Open = Callable[..., Any]
 
-
-@pytest.fixture(autouse=True)
-def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JARVIS_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(client_module, "_PAUSES", (0.01, 0.01))
-
-
-@pytest.fixture
-def practice() -> Iterator[Practice]:
-    with practice_exchange() as exchange:
-        yield exchange
-
-
-@pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Open the account at a practice exchange."""
-
-    @contextmanager
-    def opened(practice: Practice, name: str = "practice") -> Iterator[TradingClient]:
-        monkeypatch.setenv("JARVIS_EXCHANGE_URLS", json.dumps({name: practice.url}))
-        with trading_client(name, timeout=5) as trader:
-            yield trader
-
-    return opened
+pytestmark = pytest.mark.usefixtures("own_state")
 
 
 def deposit(practice: Practice, currency: str, amount: str, **options: Any) -> None:
@@ -187,10 +160,10 @@ def test_ccxt_as_it_is_reads_the_ledger(practice: Practice) -> None:
     client.close()
 
 
-def test_the_trading_client_tells_transfers_exactly_and_no_trades(practice: Practice, at: Open) -> None:
+def test_the_trading_client_tells_transfers_exactly_and_no_trades(practice: Practice, account_at: Open) -> None:
     deposit(practice, "USD", "250.123456789012345678")
     practice.step(60)
-    with at(practice) as trader:
+    with account_at(practice) as trader:
         trader.submit(OrderRequest("BTC/USD", "buy", "market", D("0.1")))
         deposit(practice, "BTC", "-1.25")
         found = trader.transfers(NOW)
@@ -202,24 +175,24 @@ def test_the_trading_client_tells_transfers_exactly_and_no_trades(practice: Prac
         assert trader.transfers(NOW + 61 * SECOND) == []
 
 
-def test_all_pages_of_transfers_are_read_whatever_the_faults(practice: Practice, at: Open) -> None:
+def test_all_pages_of_transfers_are_read_whatever_the_faults(practice: Practice, account_at: Open) -> None:
     for amount in range(1, 111):
         deposit(practice, "USD", str(amount))
-    with at(practice) as trader:
+    with account_at(practice) as trader:
         practice.fault("http", "Ledgers", status=502, times=1)
         assert [each.amount for each in trader.transfers(NOW)] != []
         assert sorted(each.amount for each in trader.transfers(NOW)) == list(range(1, 111))
 
 
 @pytest.mark.parametrize("kind", ["truncated", "html", "empty_object", "null_result"])
-def test_a_damaged_ledger_does_not_read_as_an_empty_one(practice: Practice, at: Open, kind: str) -> None:
+def test_a_damaged_ledger_does_not_read_as_an_empty_one(practice: Practice, account_at: Open, kind: str) -> None:
     deposit(practice, "USD", "1")
-    with at(practice) as trader:
+    with account_at(practice) as trader:
         practice.fault(kind, "Ledgers")
         with pytest.raises(TryLater):
             trader.transfers(NOW)
 
 
-def test_bitfinex_says_that_its_ledger_is_not_read(practice: Practice, at: Open) -> None:
-    with at(practice, "practice-bitfinex") as trader, pytest.raises(Refused, match="deposits and withdrawals"):
+def test_bitfinex_says_that_its_ledger_is_not_read(practice: Practice, account_at: Open) -> None:
+    with account_at(practice, "practice-bitfinex") as trader, pytest.raises(Refused, match="deposits and withdrawals"):
         trader.transfers(NOW)

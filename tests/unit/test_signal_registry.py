@@ -54,6 +54,7 @@ def test_every_shipped_strategy_is_found_by_the_name_of_its_file() -> None:
     assert {
         "bollinger_bands",
         "buy_and_hold",
+        "cross_sectional_momentum",
         "donchian_breakout",
         "ema_crossover",
         "macd",

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas import DataFrame, Series
 
-from tasks.signal import Strategy
+from tasks.signal import PortfolioStrategy, Strategy
 from tasks.signal.check import check
 from tasks.signal.indicators import ema_memory
 from tasks.signal.market import invented_market
@@ -40,6 +40,9 @@ PARAMETER_SETS: list[tuple[str, dict[str, object]]] = [
     ("buy_and_hold", {}),
 ]
 
+OF_ONE_MARKET = [name for name, strategy in strategies().items() if not issubclass(strategy, PortfolioStrategy)]
+"""Those of many are in `test_portfolio_signals`."""
+
 
 def candles(closes: list[float] | np.ndarray | Series) -> DataFrame:
     close = np.asarray(closes, dtype=float)
@@ -64,10 +67,10 @@ def test_every_shipped_strategy_passes_the_check(name: str, parameters: dict[str
 
 
 def test_every_shipped_strategy_is_among_those_checked() -> None:
-    assert {name for name, _ in PARAMETER_SETS} == set(strategies())
+    assert {name for name, _ in PARAMETER_SETS} == set(OF_ONE_MARKET)
 
 
-@pytest.mark.parametrize("name", strategies())
+@pytest.mark.parametrize("name", OF_ONE_MARKET)
 def test_every_shipped_strategy_passes_the_check_on_real_candles(name: str, market_data: object) -> None:
     hourly = pd.read_csv(f"{market_data}/kraken_BTC-USD_1h_2021.csv")
     index = pd.DatetimeIndex(pd.to_datetime(hourly.pop("timestamp"), unit="s", utc=True), name="ts").as_unit("us")
@@ -87,7 +90,7 @@ def test_a_still_market_gives_no_infinity_and_no_reason_to_trade(
     assert set(known) <= ({1.0} if name == "buy_and_hold" else {0.0})
 
 
-@pytest.mark.parametrize("name", strategies())
+@pytest.mark.parametrize("name", OF_ONE_MARKET)
 @settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_wild_markets_give_finite_numbers_and_the_same_decisions_from_any_history(name: str, seed: int) -> None:

@@ -15,7 +15,7 @@ from tasks.evaluate.sharpe import deflated_sharpe, expected_maximum, minimum_tra
 from tasks.evaluate.verdict import judge
 
 
-def sweep_of(returns: np.ndarray, **columns: object) -> pd.DataFrame:
+def sweep_of(returns: np.ndarray, /, **columns: object) -> pd.DataFrame:
     """Return rows as in sweeps for sets with these returns, a column a set."""
     count, sets = returns.shape
     scores = (returns - returns.mean(axis=0)) / returns.std(axis=0)
@@ -44,7 +44,7 @@ def noise(sets: int = 50, count: int = 500, seed: int = 1) -> np.ndarray:
 
 
 def figures(sets: pd.DataFrame, trials: int | None = None) -> tuple[pd.Series, str]:
-    table = judge(sets, trials or len(sets)).set_index("metric")
+    table = judge(sets, trials or len(sets))[0].set_index("metric")
     return table["value"], table.loc["verdict", "note"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import replace
@@ -459,16 +460,27 @@ def test_a_paper_order_that_was_not_filled_when_the_process_died_is_made_anew_at
         assert desk.ledger.cash(run.cash) >= D("-1e-6")
 
 
-def test_a_fill_found_candles_later_ends_its_round_trip(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = Session(lake)
+@pytest.mark.parametrize("dies_at", [-1, 1, 2, 3, 4])
+def test_a_fill_found_candles_later_ends_its_round_trip_and_corrects_the_account(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, dies_at: int
+) -> None:
+    session, target = Session(lake), [1.0, 0.0, 0.0, 0.0, 0.0]
     session.step(flat(1), [1.0])
     with monkeypatch.context() as patched:
         patched.setattr(session.broker, "fills_of", lambda order: [])
         for count in range(2, 5):
-            session.step(flat(count), [1.0, 0.0, 0.0, 0.0][:count])
-    session.step(flat(5), [1.0, 0.0, 0.0, 0.0, 0.0])
+            session.step(flat(count), target[:count])
     lake.append("runs", pd.DataFrame([run_row(session.run.run_id)]))
+    assert (read_run(lake, session.run.run_id, "equity")["position"] > 0).tolist() == [False, True, True, True]
+    with contextlib.suppress(Killed), dying(dies_at):
+        session.step_and_die(flat(5), target)
+    session.step(flat(5), target)
     assert read_run(lake, session.run.run_id, "trades")["status"].tolist() == ["closed"]
+    equity = read_run(lake, session.run.run_id, "equity")
+    assert (equity["position"] > 0).tolist() == [False, True, False, False, False]
+    assert equity["equity"].tolist() == (equity["cash"] + equity["position"] * equity["price"]).tolist()
+    assert session.desk is not None
+    assert equity["cash"].iloc[2:].tolist() == [session.desk.books.cash] * 3
 
 
 def test_killed_at_any_call_of_the_exchange_a_decision_makes_one_order(lake: Lake) -> None:

@@ -186,14 +186,25 @@ def test_a_limit_order_that_rests_too_long_is_cancelled(lake: Lake) -> None:
     assert (order.event, order.filled, order.ended) == ("cancelled", D("0.04"), "User requested")
 
 
-@pytest.mark.parametrize(("filled", "bought"), [("0.04", "0.06"), ("0.09999", None)], ids=["rest", "dust"])
-def test_what_a_limit_order_left_is_bought_at_market_if_the_options_say_so(
-    lake: Lake, filled: str, bought: str | None
+@pytest.mark.parametrize(
+    ("filled", "limits", "bought"),
+    [
+        pytest.param("0.04", {}, "0.06", id="rest"),
+        pytest.param("0.09999", {}, None, id="dust"),
+        pytest.param("0.04", {"max_orders_a_day": 1}, None, id="the day has had its orders"),
+        pytest.param("0.04", {"max_orders_a_day": 2}, "0.06", id="the day may have one more"),
+        pytest.param("0", {"max_orders_a_day": 1}, "0.1", id="an order that was not filled does not count"),
+    ],
+)
+def test_what_a_limit_order_left_is_bought_at_market_if_the_options_say_so_and_the_limits_let_it(
+    lake: Lake, filled: str, limits: dict[str, Any], bought: str | None
 ) -> None:
     broker = ScriptedBroker()
-    desk = desk_of(lake, broker, order_type="limit", on_timeout="market")
+    options = Options(order_type="limit", on_timeout="market")
+    desk = open_desk(lake, a_run(mode="live", options=options, **limits), broker)
     carry_out(desk, to_rest(desk))
-    broker.fill("O1", D(filled))
+    if D(filled):
+        broker.fill("O1", D(filled))
     broker.time += 31 * 10**9
     desk = resume(lake, desk.run, broker)
     end_in_time(desk, next(iter(desk.ledger.orders.values())))

@@ -372,14 +372,13 @@ def test_requests_are_brought_into_steps() -> None:
 
 def test_it_knows_one_market_and_no_dead_mans_switch() -> None:
     broker, _ = account()
-    for call in (broker.rules, broker.price, broker.open_orders, broker.taker_fee):
+    for call in (broker.rules, broker.price, broker.open_orders):
         with pytest.raises(BadInput, match="this account on paper trades BTC/USD, not ETH/USD"):
             call("ETH/USD")
     with pytest.raises(Refused, match="no dead man's switch"):
         broker.cancel_all_after(60)
     without: Broker = broker
     assert without.deadline(30.0) is None
-    assert broker.taker_fee(SYMBOL) == D("0.004")
 
 
 @pytest.mark.parametrize(("cash", "position"), [(float("nan"), "0"), (float("inf"), "0"), (1.0, "-1"), (1.0, "NaN")])

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,17 +12,14 @@ import pytest
 
 from data.writer import Lake
 from tasks.engine.rules import make_limits, make_rules
-from tasks.exchange import client as client_module
-from tasks.exchange import trading_client
 from tasks.exchange.matching import Tick
 from tasks.exchange.orders import Fill, Order, OrderRequest
-from tasks.trade import live as live_module
 from tasks.trade.desk import Desk, Options, SessionRun, open_desk
 from tasks.trade.execution import carry_out, settle
 from tasks.trade.intent import Intent
 from tasks.trade.live import LiveBroker
 from tasks.trade.protection import places_stops, release, renew, secure
-from tests.servers.practice_exchange import NOW, Practice, practice_exchange
+from tests.servers.practice_exchange import NOW, Practice
 
 SYMBOL = "BTC/USD"
 D = Decimal
@@ -35,36 +29,7 @@ DECIDED = pd.Timestamp(NOW, unit="ns", tz="UTC").as_unit("us") - MINUTE
 
 Open = Callable[..., Any]
 
-
-@pytest.fixture(autouse=True)
-def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JARVIS_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(client_module, "_PAUSES", (0.01, 0.01))
-    monkeypatch.setattr(live_module, "_PAUSE", 0.01)
-
-
-@pytest.fixture
-def practice() -> Iterator[Practice]:
-    with practice_exchange() as served:
-        yield served
-
-
-@pytest.fixture(params=["practice", "practice-bitfinex"])
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Open the account at a practice exchange, as a broker."""
-
-    @contextmanager
-    def opened(practice: Practice, name: str = "practice", *, patience: float = 60.0) -> Iterator[LiveBroker]:
-        monkeypatch.setenv("JARVIS_EXCHANGE_URLS", json.dumps({name: practice.url}))
-        with trading_client(name, timeout=5) as trader:
-            yield LiveBroker(trader, patience=patience)
-
-    return opened
+pytestmark = pytest.mark.usefixtures("own_state")
 
 
 def session(*, stop_loss: float | None = 0.02, trailing_stop: float | None = None, **changes: Any) -> SessionRun:
@@ -107,9 +72,9 @@ def fall_to(practice: Practice, price: Decimal) -> None:
 
 
 def test_a_position_gets_one_stop_for_all_of_it_at_its_level(
-    practice: Practice, at: Open, lake: Lake, name: str
+    practice: Practice, broker_at: Open, lake: Lake, name: str
 ) -> None:
-    with at(practice, name) as broker:
+    with broker_at(practice, name) as broker:
         desk = desk_of(lake, broker)
         trade(desk, "buy", "0.05")
         secure(desk)
@@ -124,8 +89,8 @@ def test_a_position_gets_one_stop_for_all_of_it_at_its_level(
     assert intent.reason == "stop_loss"
 
 
-def test_a_stop_that_stands_right_is_left_alone(practice: Practice, at: Open, lake: Lake, name: str) -> None:
-    with at(practice, name) as broker:
+def test_a_stop_that_stands_right_is_left_alone(practice: Practice, broker_at: Open, lake: Lake, name: str) -> None:
+    with broker_at(practice, name) as broker:
         desk = desk_of(lake, broker)
         trade(desk, "buy", "0.05")
         secure(desk)
@@ -135,8 +100,8 @@ def test_a_stop_that_stands_right_is_left_alone(practice: Practice, at: Open, la
         assert stops_at(broker) == [before]
 
 
-def test_a_trailing_stop_is_moved_up_with_the_price(practice: Practice, at: Open, lake: Lake, name: str) -> None:
-    with at(practice, name) as broker:
+def test_a_trailing_stop_is_moved_up_with_the_price(practice: Practice, broker_at: Open, lake: Lake, name: str) -> None:
+    with broker_at(practice, name) as broker:
         desk = desk_of(lake, broker, session(trailing_stop=0.03))
         trade(desk, "buy", "0.05")
         secure(desk)
@@ -158,8 +123,8 @@ def test_a_trailing_stop_is_moved_up_with_the_price(practice: Practice, at: Open
     ]
 
 
-def test_a_stop_grows_with_its_position(practice: Practice, at: Open, lake: Lake) -> None:
-    with at(practice) as broker:
+def test_a_stop_grows_with_its_position(practice: Practice, broker_at: Open, lake: Lake) -> None:
+    with broker_at(practice) as broker:
         desk = desk_of(lake, broker)
         trade(desk, "buy", "0.05")
         secure(desk)
@@ -169,8 +134,8 @@ def test_a_stop_grows_with_its_position(practice: Practice, at: Open, lake: Lake
     assert stop.request.amount == D("0.06")
 
 
-def test_what_a_stop_holds_can_be_sold_once_it_is_released(practice: Practice, at: Open, lake: Lake) -> None:
-    with at(practice) as broker:
+def test_what_a_stop_holds_can_be_sold_once_it_is_released(practice: Practice, broker_at: Open, lake: Lake) -> None:
+    with broker_at(practice) as broker:
         desk = desk_of(lake, broker)
         trade(desk, "buy", "0.05")
         secure(desk)
@@ -184,9 +149,9 @@ def test_what_a_stop_holds_can_be_sold_once_it_is_released(practice: Practice, a
 
 
 def test_a_stop_fires_when_the_price_falls_and_the_next_run_takes_its_fills_in(
-    practice: Practice, at: Open, lake: Lake, name: str
+    practice: Practice, broker_at: Open, lake: Lake, name: str
 ) -> None:
-    with at(practice, name) as broker:
+    with broker_at(practice, name) as broker:
         desk = desk_of(lake, broker)
         trade(desk, "buy", "0.05")
         secure(desk)
@@ -207,9 +172,9 @@ def test_a_stop_fires_when_the_price_falls_and_the_next_run_takes_its_fills_in(
 
 
 def test_a_stop_that_fires_while_it_is_moved_leaves_nothing_to_sell_twice(
-    practice: Practice, at: Open, lake: Lake
+    practice: Practice, broker_at: Open, lake: Lake
 ) -> None:
-    with at(practice) as broker:
+    with broker_at(practice) as broker:
         desk = desk_of(lake, broker, session(trailing_stop=0.03))
         trade(desk, "buy", "0.05")
         secure(desk)
@@ -226,9 +191,9 @@ def test_a_stop_that_fires_while_it_is_moved_leaves_nothing_to_sell_twice(
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
 def test_one_stop_stands_though_the_answer_to_its_cancellation_is_lost(
-    practice: Practice, at: Open, lake: Lake, kind: str
+    practice: Practice, broker_at: Open, lake: Lake, kind: str
 ) -> None:
-    with at(practice) as broker:
+    with broker_at(practice) as broker:
         desk = desk_of(lake, broker)
         trade(desk, "buy", "0.05")
         secure(desk)
@@ -241,9 +206,9 @@ def test_one_stop_stands_though_the_answer_to_its_cancellation_is_lost(
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
 def test_a_stop_of_unknown_outcome_is_cleared_up_before_another_is_placed(
-    practice: Practice, at: Open, lake: Lake, kind: str
+    practice: Practice, broker_at: Open, lake: Lake, kind: str
 ) -> None:
-    with at(practice, patience=0.1) as broker:
+    with broker_at(practice, patience=0.1) as broker:
         desk = desk_of(lake, broker)
         trade(desk, "buy", "0.05")
         practice.fault(kind, "AddOrder", times=1)
@@ -259,8 +224,8 @@ def test_a_stop_of_unknown_outcome_is_cleared_up_before_another_is_placed(
     assert attempts == ([1, 2] if kind == "reset_before" else [1])
 
 
-def test_a_stop_that_somebody_cancelled_is_placed_again(practice: Practice, at: Open, lake: Lake) -> None:
-    with at(practice) as broker:
+def test_a_stop_that_somebody_cancelled_is_placed_again(practice: Practice, broker_at: Open, lake: Lake) -> None:
+    with broker_at(practice) as broker:
         desk = desk_of(lake, broker)
         trade(desk, "buy", "0.05")
         secure(desk)
@@ -272,8 +237,8 @@ def test_a_stop_that_somebody_cancelled_is_placed_again(practice: Practice, at: 
     assert again.request == replace(stop.request, client_id=again.request.client_id)
 
 
-def test_a_failure_to_place_a_stop_is_told_and_tried_again(practice: Practice, at: Open, lake: Lake) -> None:
-    with at(practice) as broker:
+def test_a_failure_to_place_a_stop_is_told_and_tried_again(practice: Practice, broker_at: Open, lake: Lake) -> None:
+    with broker_at(practice) as broker:
         desk = desk_of(lake, broker)
         trade(desk, "buy", "0.05")
         practice.fault("error", "AddOrder", message="EOrder:Rate limit exceeded", times=1)
@@ -284,8 +249,8 @@ def test_a_failure_to_place_a_stop_is_told_and_tried_again(practice: Practice, a
         assert len(stops_at(broker)) == 1
 
 
-def test_dust_has_no_stop_and_is_no_failure(practice: Practice, at: Open, lake: Lake) -> None:
-    with at(practice) as broker:
+def test_dust_has_no_stop_and_is_no_failure(practice: Practice, broker_at: Open, lake: Lake) -> None:
+    with broker_at(practice) as broker:
         desk = desk_of(lake, broker)
         wish = desk.wish(DECIDED, "buy", "open", D("0.00004"), "signal")
         desk.ledger.intend(wish)
@@ -303,8 +268,10 @@ def test_dust_has_no_stop_and_is_no_failure(practice: Practice, at: Open, lake: 
         session(options=Options(protective_stops=False)),
     ],
 )
-def test_a_session_that_wants_no_stops_has_none(practice: Practice, at: Open, lake: Lake, run: SessionRun) -> None:
-    with at(practice) as broker:
+def test_a_session_that_wants_no_stops_has_none(
+    practice: Practice, broker_at: Open, lake: Lake, run: SessionRun
+) -> None:
+    with broker_at(practice) as broker:
         desk = desk_of(lake, broker, run)
         trade(desk, "buy", "0.05")
         secure(desk)
@@ -312,8 +279,8 @@ def test_a_session_that_wants_no_stops_has_none(practice: Practice, at: Open, la
         assert not places_stops(desk)
 
 
-def test_a_blocked_desk_sends_nothing(practice: Practice, at: Open, lake: Lake) -> None:
-    with at(practice) as broker:
+def test_a_blocked_desk_sends_nothing(practice: Practice, broker_at: Open, lake: Lake) -> None:
+    with broker_at(practice) as broker:
         desk = desk_of(lake, broker)
         trade(desk, "buy", "0.05")
         desk.block("reconciliation", "10 USD are missing")
@@ -330,9 +297,9 @@ def resting(broker: LiveBroker) -> str:
 
 
 def test_the_switch_fires_two_candles_and_a_minute_after_it_was_last_renewed(
-    practice: Practice, at: Open, lake: Lake
+    practice: Practice, broker_at: Open, lake: Lake
 ) -> None:
-    with at(practice) as broker:
+    with broker_at(practice) as broker:
         desks, placed = [desk_of(lake, broker, session(stop_loss=None))], resting(broker)
         for _ in range(3):
             renew(broker, desks)
@@ -342,8 +309,10 @@ def test_the_switch_fires_two_candles_and_a_minute_after_it_was_last_renewed(
         assert broker.order(placed, SYMBOL).status == "cancelled"
 
 
-def test_the_switch_is_taken_away_where_it_would_take_a_stop_away(practice: Practice, at: Open, lake: Lake) -> None:
-    with at(practice) as broker:
+def test_the_switch_is_taken_away_where_it_would_take_a_stop_away(
+    practice: Practice, broker_at: Open, lake: Lake
+) -> None:
+    with broker_at(practice) as broker:
         desk, placed = desk_of(lake, broker), resting(broker)
         broker.cancel_all_after(100)
         renew(broker, [desk, desk_of(lake, broker, session(stop_loss=None, run_id="other"))])
@@ -351,8 +320,10 @@ def test_the_switch_is_taken_away_where_it_would_take_a_stop_away(practice: Prac
         assert broker.order(placed, SYMBOL).status == "open"
 
 
-def test_the_switch_leaves_the_stops_of_other_sessions_of_the_account(practice: Practice, at: Open, lake: Lake) -> None:
-    with at(practice) as broker:
+def test_the_switch_leaves_the_stops_of_other_sessions_of_the_account(
+    practice: Practice, broker_at: Open, lake: Lake
+) -> None:
+    with broker_at(practice) as broker:
         protected = desk_of(lake, broker, session(run_id="other"))
         trade(protected, "buy", "0.05")
         secure(protected)
@@ -364,22 +335,22 @@ def test_the_switch_leaves_the_stops_of_other_sessions_of_the_account(practice: 
 @pytest.mark.parametrize(
     "changes", [{"options": Options(dead_man=False)}, {"timeframe": "1d"}], ids=["not wanted", "candles too long"]
 )
-def test_the_switch_is_left_alone(practice: Practice, at: Open, lake: Lake, changes: dict[str, Any]) -> None:
-    with at(practice) as broker:
+def test_the_switch_is_left_alone(practice: Practice, broker_at: Open, lake: Lake, changes: dict[str, Any]) -> None:
+    with broker_at(practice) as broker:
         renew(broker, [desk_of(lake, broker, session(stop_loss=None, **changes))])
         renew(broker, [])
     assert practice.journal("CancelAllOrdersAfter") == []
 
 
-def test_an_exchange_without_a_switch_is_not_asked_for_one(practice: Practice, at: Open, lake: Lake) -> None:
-    with at(practice, "practice-bitfinex") as broker:
+def test_an_exchange_without_a_switch_is_not_asked_for_one(practice: Practice, broker_at: Open, lake: Lake) -> None:
+    with broker_at(practice, "practice-bitfinex") as broker:
         desk = desk_of(lake, broker, session(stop_loss=None))
         renew(broker, [desk])
     assert desk.notes == []
 
 
-def test_a_switch_that_could_not_be_renewed_is_told(practice: Practice, at: Open, lake: Lake) -> None:
-    with at(practice) as broker:
+def test_a_switch_that_could_not_be_renewed_is_told(practice: Practice, broker_at: Open, lake: Lake) -> None:
+    with broker_at(practice) as broker:
         desk = desk_of(lake, broker, session(stop_loss=None))
         practice.fault("reset_after", "CancelAllOrdersAfter", times=1)
         renew(broker, [desk])

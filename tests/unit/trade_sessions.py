@@ -139,9 +139,6 @@ class ScriptedBroker:
     def rules(self, symbol: str) -> MarketRules:
         return self.market
 
-    def taker_fee(self, symbol: str) -> Decimal:
-        return Decimal("0.004")
-
     def deadline(self, seconds: float) -> int | None:
         return self.time + int(seconds * 1e9) + 123
 

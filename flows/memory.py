@@ -1,0 +1,108 @@
+"""How much memory a sweep will take, said beforehand, and refused where it is more than the user allows."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.errors import BadInput
+from flows.parameters import SweepParameters
+from tasks.signal import Strategy
+from tasks.signal.grid import Grid
+from tasks.signal.registry import find
+
+A_SET = 6_000
+"""Bytes of a set when its sweep is judged: measured were 3,700 at the peak, over 32,000 sets."""
+A_ROW = 1_000
+"""Bytes of a set that are kept until all series are judged."""
+A_CANDLE = 500
+"""Bytes of a candle: read, hashed, and as strategies and the engine see it."""
+A_THREAD = 120
+"""Bytes of a candle that a thread adds: copies, indicators, targets."""
+REMEMBERED = 2**28
+"""Bytes of averages that a strategy remembers for its sets at most."""
+LOADED = 420_000_000
+"""Bytes of what is loaded and compiled only when the first set is tried (260 MB), and of the verdict's own (160 MB)."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a sweep takes at its peak: whatever its sets, and for them."""
+
+    fixed: int
+    sets: int
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return self.fixed + self.sets
+
+
+def fitting(
+    parameters: SweepParameters, grid: Grid, wanted: int, candles: Sequence[int], say: Callable[[str], None]
+) -> int | None:
+    """Say what the sweep takes, and return how many threads it may have in this process: None, all of them.
+
+    `candles` is how many each series has. Raises BadInput where it is more than the parameters allow, with what fits.
+    """
+    shares = find(parameters.strategy).shared.__func__ is not Strategy.shared.__func__  # type: ignore[attr-defined]
+    windows = sum(axis.count for axis in grid.axes.values())
+    most, all_threads = parameters.memory, os.cpu_count() or 1
+
+    def with_threads(count: int) -> Need:
+        return need(wanted, len(candles), max(candles), windows, count, shares=shares)
+
+    threads = next((n for n in range(all_threads, 1, -1) if most is None or with_threads(n).total <= most), 1)
+    found = with_threads(threads)
+    if most is not None and found.total > most:
+        raise BadInput(_refusal(found, wanted, most))
+    sets = f"{wanted:,} sets on {len(candles)} series" if len(candles) > 1 else f"{wanted:,} sets"
+    allowed = "" if most is None else f" of {size(most)}"
+    say(f"{sets}, {sum(candles):,} candles: about {size(found.total)} of memory{allowed}")
+    return None if most is None else threads
+
+
+def _refusal(found: Need, wanted: int, most: int) -> str:
+    fit = (most - found.fixed) * wanted // max(1, found.sets)
+    step = 10 ** max(0, len(str(fit)) - 2)  # two digits, so that what is advised is easy to type and surely fits
+    less = f", or try {fit // step * step:,} sets, as by --random {fit // step * step}" if fit >= 1 else ""
+    enough = -(-found.total // 100_000_000) * 100
+    takes = f"the sweep takes about {size(found.total)}"
+    return f"memory {size(most)} is too little: {takes}; allow --memory {enough}MB{less}"
+
+
+def need(sets: int, series: int, candles: int, windows: int, threads: int, *, shares: bool) -> Need:
+    """Estimate what a process takes, on top of what it has taken already.
+
+    `candles` are those of the longest series, of which two are held at a time; `windows` is how many values the axes of
+    the grid have together, for each of which a strategy that `shares` may remember an array. Series are judged one by
+    one.
+    """
+    held = min(2, series)
+    remembered = min(REMEMBERED, 8 * candles * windows) if shares else 0
+    fixed = _taken() + LOADED + held * (A_CANDLE * candles + remembered) + threads * A_THREAD * candles
+    return Need(fixed, (A_SET + A_ROW * series) * sets)
+
+
+def size(count: int) -> str:
+    """Write bytes as people do.
+
+    >>> size(1_234_000_000), size(5_600_000)
+    ('1.2 GB', '6 MB')
+    """
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _taken() -> int:
+    """Return the most that this process has had in memory so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, whose getrusage counts what the parent had too
+        (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return int(peak) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

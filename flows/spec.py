@@ -1,0 +1,147 @@
+"""What a worker is told of a sweep on a series, and what it makes of it: no candles are sent, it reads them itself."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from threading import RLock
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from data.candles import fingerprint, read_candles
+from data.errors import BadInput, LakeError
+from data.runs import SWEEPING, code_version, run_id
+from data.tables import TABLES
+from data.writer import Lake
+from flows.trials import Trials
+from tasks.evaluate.folds import Fold, walk
+from tasks.signal.grid import read_grid
+from tasks.signal.registry import find, source_hash
+
+Sets = npt.NDArray[np.int64]
+"""Parameter sets, a row each: number, and place in the grid."""
+
+SCHEMA = TABLES["sweeps"].schema
+RUNGS = {"quarter": 4, "half": 2}
+"""By which share of the candles a set can be given up; the stretch of each begins with the first candle."""
+
+_HELD = 2
+"""Series that a worker keeps ready: tasks come series by series."""
+
+_reading = RLock()
+
+
+class Tried(NamedTuple):
+    """What became of a task: its rows as in `sweeps`, and the seconds that it took."""
+
+    rows: pa.Table
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that a worker needs to try sets of a sweep: a few kilobytes, whatever the candles.
+
+    `strategy` is a name, or the path of a file with its class; `manifest` the sweep's, as JSON; `wanted` its number of
+    sets. `rung` asks for the objective on one of RUNGS alone; `threads` is how many to use, None all the machine's.
+    """
+
+    lake: str
+    candles_version: int
+    strategy: str
+    manifest: str
+    wanted: int
+    rung: str | None = None
+    threads: int | None = None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The manifest, not to be altered."""
+        return _parsed(self.manifest)
+
+    @property
+    def run_id(self) -> str:
+        """The sweep's id."""
+        return run_id(self.told)
+
+    def at(self, rung: str) -> Spec:
+        """Return the spec of one of the rungs."""
+        return replace(self, rung=rung)
+
+
+def folds_of(manifest: dict[str, Any]) -> list[Fold]:
+    """Return the folds of a sweep's walk-forward; none where it has none. Raises BadInput for too few candles."""
+    terms = manifest.get("walk_forward")
+    return [] if terms is None else walk(manifest["candles"], **terms)
+
+
+def searched(manifest: dict[str, Any]) -> int:
+    """Return how many of the first candles a search may see: none of those that a set is tested on later."""
+    folds = folds_of(manifest)
+    return int(folds[0].train.stop if folds else manifest["split_at"] or manifest["candles"])
+
+
+def try_sets(spec: Spec, sets: Sets) -> Tried:
+    """Try sets and return their rows; what a set's strategy raises is in its row.
+
+    Raises BadInput where this process has another code or strategy than the sweep, LakeError where it cannot read the
+    same candles.
+    """
+    start = time.perf_counter()
+    grid, own = read_grid(spec.told["parameters"]["grid"]), spec.told
+    with _reading:
+        trials = _trials(spec)
+    rows = trials.run([(int(number), grid.point(int(place))) for number, place in sets])
+    same = {"run_id": spec.run_id, "symbol": own["symbol"], "timeframe": own["timeframe"], "wanted": spec.wanted}
+    return Tried(pa.Table.from_pylist([row | same for row in rows], SCHEMA), time.perf_counter() - start)
+
+
+def candles_of(spec: Spec) -> pd.DataFrame:
+    """Return the sweep's candles, read from the lake. Raises LakeError where they are not those of the manifest."""
+    told = spec.told
+    series = (told["exchange"], told["symbol"], told["timeframe"])
+    reach = pd.Timestamp(told["start"]), pd.Timestamp(told["end"]) + pd.Timedelta(microseconds=1)
+    for version in (spec.candles_version, None):  # upkeep removes old versions; the newest may have the same candles
+        try:
+            candles = read_candles(Lake(spec.lake), *series, *reach, version=version)
+        except LakeError:
+            if version is None:
+                raise
+            continue
+        if fingerprint(candles) == told["data_fingerprint"]:
+            return candles
+    raise LakeError(f"the candles of {' '.join(series)} in {spec.lake} are not those that the sweep began with")
+
+
+@lru_cache(1024)
+def _parsed(manifest: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(manifest)
+    return told
+
+
+@lru_cache(_HELD)
+def _candles(spec: Spec) -> pd.DataFrame:
+    return candles_of(spec)
+
+
+@lru_cache(_HELD)
+def _trials(spec: Spec) -> Trials:
+    """Return the trials of a spec, which share what can be shared among the tasks of this process."""
+    told = spec.told
+    if told["code_version"] != code_version(SWEEPING):
+        raise BadInput("this process runs another version of Jarvis than the sweep: install the same one everywhere")
+    strategy = find(spec.strategy)
+    if source_hash(strategy) != told["strategy_code"]:
+        raise BadInput(f"the strategy {spec.strategy} is not the one that the sweep began with: its source differs")
+    candles, fixed = _candles(replace(spec, rung=None)), told["parameters"]["fixed"]
+    if spec.rung is not None:
+        first = candles.iloc[: searched(told) // RUNGS[spec.rung]]
+        return Trials(first, strategy, fixed, told | {"split": None}, threads=spec.threads)
+    stretches = {str(number): fold.train for number, fold in enumerate(folds_of(told), 1)}
+    return Trials(candles, strategy, fixed, told, spec.wanted, stretches, spec.threads)

@@ -1,0 +1,73 @@
+"""The state that a pass carries from bar to bar.
+
+`side` is 1 for long or a buy and -1 for short or a sell, so that one formula serves both: `side * (a - b) > 0` says
+that a is better for the position than b. Instants are microseconds since 1970, days are UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.engine.rules import NO_LIMITS, Limits, Rules
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Record = Any
+"""One row of a structured array, seen from compiled code: fields are attributes."""
+
+ACCOUNT = np.dtype(
+    [
+        ("cash", "f8"),
+        ("others", "f8"),  # worth of what the same cash holds in other markets; 0 where it has this one alone
+        ("room", "f8"),  # quote currency that an entry may bring the position to, costs included; infinite: any
+        ("cut", "i8"),  # 1: the position wanted last is cut to it
+        ("position", "f8"),
+        ("best", "f8"),  # best price since the entry, up to the bar before: what a trailing stop hangs on
+        ("low", "f8"),  # range of prices since the average entry price last changed
+        ("high", "f8"),
+        ("decision", "i8"),  # bar that decided the last fill
+        ("orders", "i8"),  # rows used
+        ("trades", "i8"),
+        ("target", "f8"),  # last one acted on
+        ("goal", "f8"),  # the one that counts as acted on when what is pending is over
+        ("pending", "i8"),  # 1: something is to be done at the next price
+        ("reason", "i8"),  # why; a signal's wish is the goal, any other's is to hold nothing
+        ("ruined", "i8"),  # 1: the equity was gone at a close, and nothing more is decided
+        ("peak", "f8"),  # highest equity so far
+        ("bar", "i8"),  # bar to go on from
+        ("guarded", "i8"),  # 1: a stop or a take-profit is to be looked for inside the bars
+        ("dust", "i8"),  # 1: an exit was refused as too small, and is not tried again before the next fill
+        ("looking_ahead", "i8"),  # 1: there is no next open; orders stay intents
+        ("limited", "i8"),  # 1: there are limits, and the fields below are kept
+        ("length", "i8"),  # of a candle
+        ("close", "f8"),  # the last one
+        ("closed", "i8"),  # its instant
+        ("equity", "f8"),  # at it
+        ("day", "i8"),  # it lies in
+        ("morning", "f8"),  # equity at the last close before that day
+        ("locked", "i8"),  # 1: that day's loss has reached its limit
+        ("stopped", "i8"),  # 1: the drawdown has reached its limit
+        ("resumes", "i8"),  # first bar that may be entered in after a stop
+        ("order_day", "i8"),  # day of the last order
+        ("placed", "i8"),  # orders in it
+    ]
+)
+
+DAY = 86_400_000_000  # microseconds
+NOTHING = -1  # there is no order to make
+SPECK = 1e-9  # a share that is rounding, and traded for by nobody
+NOISE = 1e-14  # relative; two prices or amounts nearer than this differ by rounding alone
+
+
+def new_account(cash: float, rules: Rules, limits: Limits, length: int) -> npt.NDArray[np.void]:
+    """Return an account of one row with nothing but its cash."""
+    account = np.zeros(1, ACCOUNT)
+    account["cash"] = account["peak"] = account["equity"] = account["morning"] = cash
+    account["guarded"] = min(rules.stop_loss, rules.take_profit, rules.trailing_stop) < np.inf
+    account["limited"] = limits != NO_LIMITS
+    account["room"] = np.inf
+    account["length"] = length
+    return account

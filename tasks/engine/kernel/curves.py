@@ -1,0 +1,72 @@
+"""The pass over all bars that keeps everything: what a backtest calls."""
+
+from __future__ import annotations
+
+from tasks.engine.codes import ORDERS_A_BAR
+from tasks.engine.kernel.account import Floats, Ints, Record
+from tasks.engine.kernel.bars import decide, protect, rebalance, value, watch
+from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.fills import mark
+from tasks.engine.rules import Limits, Rules
+
+
+@compiled
+def advance(
+    accounts: Record,
+    orders: Record,
+    trades: Record,
+    ts: Ints,
+    opens: Floats,
+    highs: Floats,
+    lows: Floats,
+    closes: Floats,
+    target: Floats,
+    rules: Rules,
+    limits: Limits,
+    cash: Floats,
+    position: Floats,
+    equity: Floats,
+    drawdown: Floats,
+) -> int:
+    """Simulate the bars from `account.bar` on, fill the four curves, and return the first bar not simulated.
+
+    That is before the end only where the logs might not hold another bar's orders; the caller calls again with longer
+    ones. Growing them in here would cost more than all the rest: compiled code counts the references to an array that
+    it may replace, at every bar. `accounts` has one row; the caller owns it, as a row does not keep its array alive.
+    """
+    account = accounts[0]
+    for bar in range(account.bar, opens.size):
+        if account.orders + ORDERS_A_BAR > orders.size or account.trades + ORDERS_A_BAR > trades.size:
+            account.bar = bar
+            return bar
+        if account.pending:
+            rebalance(account, orders, trades, bar, bar - 1, ts[bar], opens[bar], rules, limits)
+        if account.guarded and account.position != 0.0 and not account.dust:
+            protect(account, orders, trades, bar, ts[bar], opens[bar], highs[bar], lows[bar], rules, limits)
+        worth = value(account, highs[bar], lows[bar], closes[bar])
+        if worth <= 0.0 or account.limited:
+            watch(account, ts[bar], closes[bar], worth, limits)
+        cash[bar], position[bar], equity[bar] = account.cash, account.position, worth
+        drawdown[bar] = worth / account.peak - 1.0
+        decide(account, target[bar], limits)
+    return opens.size
+
+
+@compiled
+def finish(
+    accounts: Record,
+    orders: Record,
+    trades: Record,
+    at: int,
+    close: float,
+    rules: Rules,
+    limits: Limits,
+    last: int,
+) -> None:
+    """Mark the trade that is still open, and note the orders that wait for an open which is not there yet."""
+    account = accounts[0]
+    if account.position != 0.0:
+        mark(account, trades, close)
+    if account.pending:
+        account.looking_ahead = 1
+        rebalance(account, orders, trades, last, last, at, close, rules, limits)

@@ -1,0 +1,160 @@
+"""Which order is to be made, and why one is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tasks.engine.codes import (
+    ADRIFT,
+    CLOSE,
+    COOLING,
+    DAY_LOST,
+    DRAWN_DOWN,
+    EXIT,
+    LIMIT,
+    MARKET,
+    NO_AMOUNT,
+    NO_CASH,
+    NO_COST,
+    NO_EQUITY,
+    NO_ROOM,
+    NO_SHARE,
+    NO_STEP,
+    OPEN,
+    REBALANCE,
+    RUIN,
+    SIGNAL,
+    STALE,
+    STOP,
+    STOP_LOSS,
+    TAKE_PROFIT,
+    TOO_MANY,
+    TRAILING_STOP,
+)
+from tasks.engine.kernel.account import DAY, NOISE, NOTHING, Record
+from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.sizing import difference, round_down, size, within
+from tasks.engine.rules import Limits, Rules
+
+
+@compiled
+def forbidden(account: Record, bar: int, at: int, age: float, market: float, limits: Limits) -> int:
+    """Return the limit that forbids to enter in this bar at this instant; 0: none."""
+    day, why = at // DAY, 0
+    if account.stopped:
+        why = DRAWN_DOWN
+    elif account.locked and day == account.day:
+        why = DAY_LOST
+    elif bar < account.resumes:
+        why = COOLING
+    elif age > limits.max_signal_age:
+        why = STALE
+    elif abs(market / account.close - 1.0) > limits.max_deviation:
+        why = ADRIFT
+    elif day == account.order_day and account.placed >= limits.max_orders_a_day:
+        why = TOO_MANY
+    return why
+
+
+@compiled
+def refusal(account: Record, order: Record, rules: Rules) -> int:
+    """Return why the market would not take an order; 0: it would."""
+    market, change = order.market, order.side * order.amount
+    equity = account.cash + account.others + account.position * market
+    if change == 0.0 and equity > 0.0 and account.cut:
+        return NO_SHARE
+    if change == 0.0:
+        return NO_STEP if equity > 0.0 else NO_EQUITY
+    if order.amount < rules.min_amount:
+        return NO_AMOUNT
+    cost = order.amount * order.price
+    if cost < rules.min_cost:
+        return NO_COST
+    grows = change * account.position >= 0.0
+    free = equity - abs(account.position) * market
+    # Sized by a fraction of equity, an order is always covered.
+    if rules.amount > 0.0 and grows and cost * (1.0 + rules.fee) > free + NOISE * equity:
+        return NO_CASH
+    return 0
+
+
+@compiled
+def draft(
+    account: Record,
+    order: Record,
+    leg: int,
+    kind: int,
+    reason: int,
+    wanted: float,
+    side: int,
+    market: float,
+    trigger: float,
+    rules: Rules,
+) -> None:
+    """Write down the order that changes the position held to the wanted one.
+
+    `market` is the price before slippage, which a limit order has none of; `trigger` the stop or limit price; `side`
+    that of an order for nothing.
+    """
+    change = difference(wanted, account.position, rules.amount_step)
+    side = side if change == 0.0 else 1 if change > 0.0 else -1
+    price = market if kind == LIMIT else market * (1.0 + side * rules.slippage)
+    order.leg, order.kind, order.reason = leg, kind, reason
+    order.side, order.amount, order.trigger = side, abs(change), trigger
+    order.market, order.price, order.position = market, price, wanted
+    order.fee, order.trade = rules.fee * price * abs(change), 0
+
+
+@compiled
+def draft_next(
+    account: Record, order: Record, bar: int, at: int, age: float, market: float, rules: Rules, limits: Limits
+) -> int:
+    """Draft the next order that what is pending asks for; return why it is refused, 0 or NOTHING."""
+    position, reason = account.position, account.reason
+    target = account.goal if reason in (SIGNAL, REBALANCE) else 0.0
+    if position != 0.0 and target * position <= 0.0:
+        leg = CLOSE if reason in (SIGNAL, RUIN) else EXIT
+        draft(account, order, leg, MARKET, reason, 0.0, 0, market, np.nan, rules)
+        return refusal(account, order, rules)
+    if target == 0.0:
+        return NOTHING
+    raw = size(account, market, target, rules)
+    wanted = round_down(raw, rules.amount_step)
+    side = 1 if raw > position or (raw == position and target > 0.0) else -1
+    why = 0
+    if account.limited and abs(wanted) > abs(position):
+        why = forbidden(account, bar, at, age, market, limits)
+        wanted = within(account, wanted, market * (1.0 + side * rules.slippage), rules, limits)
+        if why == 0 and wanted == position:
+            why = NO_ROOM
+    draft(account, order, OPEN, MARKET, reason, wanted, side, market, np.nan, rules)
+    return why if why else refusal(account, order, rules)
+
+
+@compiled
+def levels(account: Record, trade: Record, rules: Rules) -> tuple[float, int, float]:
+    """Return the stop in force, which of the two it is, and the take-profit; infinite where there is none."""
+    side = trade.side
+    stop, reason = trade.entry_price * (1.0 - side * rules.stop_loss), STOP_LOSS
+    trailing = account.best * (1.0 - side * rules.trailing_stop)
+    if side * (trailing - stop) > 0.0:
+        stop, reason = trailing, TRAILING_STOP
+    return stop, reason, trade.entry_price * (1.0 + side * rules.take_profit)
+
+
+@compiled
+def draft_exit(
+    account: Record, order: Record, trade: Record, open_: float, high: float, low: float, rules: Rules
+) -> int:
+    """Draft the exit at the stop that the bar touches or, failing that, at its take-profit; return as `draft_next`."""
+    side = trade.side
+    adverse, favourable = (low, high) if side > 0 else (high, low)
+    stop, reason, goal = levels(account, trade, rules)
+    if side * (adverse - stop) <= 0.0:
+        market = open_ if side * (open_ - stop) < 0.0 else stop
+        draft(account, order, EXIT, STOP, reason, 0.0, 0, market, stop, rules)
+    elif side * (favourable - goal) >= 0.0:
+        draft(account, order, EXIT, LIMIT, TAKE_PROFIT, 0.0, 0, goal, goal, rules)
+    else:
+        return NOTHING
+    return refusal(account, order, rules)

@@ -1,0 +1,168 @@
+"""The backtest of several markets, from the command line into the lake, and on the dashboard."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from data.runs import canonical, read_run, run_id
+from data.views import connect
+from data.writer import Lake
+from flows.backtest import Backtest
+from flows.parameters import BacktestParameters, PortfolioParameters
+from flows.portfolio import portfolio
+from tasks.fetch import collect_series
+from tests.servers.command_line import Jarvis
+
+SYMBOLS = ("A/USD", "B/USD", "C/USD")
+
+
+@pytest.fixture
+def filled(lake: Lake, tmp_path: Path) -> Lake:
+    """Three markets of 400 days; the third begins 100 days later."""
+    for number, symbol in enumerate(SYMBOLS):
+        rng = np.random.default_rng(number)
+        close = 100 * np.exp(np.cumsum(rng.normal(0.0005, 0.02, 400)))
+        opened = np.concatenate(([100.0], close[:-1]))
+        days = pd.date_range("2022-01-01", periods=400, freq="D", tz="UTC")
+        rows = pd.DataFrame(
+            {
+                "timestamp": days.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "open": opened,
+                "high": np.maximum(opened, close) * 1.01,
+                "low": np.minimum(opened, close) * 0.99,
+                "close": close,
+                "volume": 1.0,
+            }
+        )
+        file = tmp_path / f"{symbol[0]}.csv"
+        rows.iloc[100 * (number == 2) :].to_csv(file, index=False)
+        collect_series(lake, exchange="mine", symbol=symbol, timeframe="1d", file=file)
+    return lake
+
+
+def run(**parameters: object) -> Backtest:
+    given: dict[str, object] = {"exchange": "mine", "timeframe": "1d", "symbols": SYMBOLS, "fee": 0.001}
+    result: Backtest = portfolio.fn(PortfolioParameters(**(given | parameters)))  # type: ignore[arg-type]
+    return result
+
+
+def test_a_portfolio_is_recorded_whole_and_its_tables_agree(filled: Lake) -> None:
+    result = run(params={"fast": 5, "slow": 20}, rebalance_every=10, stop_loss=0.05)
+    assert result.run_id == run_id(result.manifest)
+    recorded = read_run(filled, result.run_id, "runs").iloc[0]
+    assert recorded["manifest"] == canonical(result.manifest)
+    assert recorded["symbol"] == "A/USD, B/USD, C/USD"
+    for table in ("signals", "orders", "fills", "positions", "trades"):
+        assert set(read_run(filled, result.run_id, table)["symbol"]) == set(SYMBOLS)
+    assert set(read_run(filled, result.run_id, "fills")["reason"]) >= {"signal", "rebalance", "stop_loss"}
+    connection = connect(filled)
+    off = connection.execute(
+        """SELECT max(abs(e.equity - e.cash - coalesce(p.value, 0))), max(abs(e.position - coalesce(p.value, 0)))
+        FROM equity e
+        LEFT JOIN (SELECT run_id, ts, sum(value) AS value FROM positions GROUP BY ALL) p USING (run_id, ts)"""
+    ).fetchall()[0]
+    assert max(off) < 1e-6
+    marked = connection.execute(
+        "SELECT count(*), sum(p.price = c.close) FROM positions p JOIN candles c USING (symbol, ts)"
+    ).fetchall()[0]
+    assert marked[0] == marked[1] > 0
+    # Every trade leads back to the signal that decided it, which is the strategy's times the symbol's share.
+    decided = connection.execute(
+        """SELECT s.signal, s.indicators['fast'] > s.indicators['slow'] FROM trades t
+        JOIN orders o ON o.run_id = t.run_id AND o.order_id = t.entry_order_id AND o.event = 'filled'
+        JOIN signals s ON s.run_id = t.run_id AND s.symbol = t.symbol AND s.ts = o.decision_ts"""
+    ).fetchall()
+    assert len(decided) == len(result.simulation.trades)
+    assert all(signal == 1 / 3 and crossed for signal, crossed in decided)
+    assert run(params={"fast": 5, "slow": 20}, rebalance_every=10, stop_loss=0.05).run_id == result.run_id
+
+
+def test_the_manifest_tells_portfolios_apart(filled: Lake) -> None:
+    params = {"fast": 5, "slow": 20}
+    runs = [
+        run(params=params),
+        run(params=params, symbols=("B/USD", "A/USD", "C/USD")),
+        run(params=params, weights={"A/USD": 0.5, "B/USD": 0.2, "C/USD": 0.3}),
+        run(params=params, rebalance_every=5),
+        run(params=params, rebalance_every=5, tolerance=0.05),
+        run(strategy="cross_sectional_momentum", params={"lookback": 30, "top": 1}),
+    ]
+    assert len({result.run_id for result in runs}) == len(runs)
+    shares = {symbol: of["share"] for symbol, of in runs[2].manifest["markets"].items()}
+    assert shares == {"A/USD": 0.5, "B/USD": 0.2, "C/USD": 0.3}
+    weights = runs[-1].simulation.fills.groupby("ts")["symbol"].count()
+    assert weights.max() <= 2  # one is left, another entered
+
+
+def test_several_symbols_on_the_command_line_are_one_run(filled: Lake, jarvis: Jarvis) -> None:
+    series = ("--exchange", "mine", "--timeframe", "1d", "--param", "fast=5", "--param", "slow=20")
+    both = ("--symbol", "A/USD", "--symbol", "B/USD", "--weight", "A/USD=0.6", "--weight", "B/USD=0.4")
+    done = jarvis("backtest", *series, *both)
+    assert done.code == 0, done.err
+    assert "A/USD, B/USD 1d, 400 candles" in done.out
+    asked = json.loads(jarvis("backtest", *series, *both, "--json").out)
+    assert asked["run_id"] in done.out
+    assert {row["symbol"] for row in asked["trades"]} == {"A/USD", "B/USD"}
+    alone = json.loads(jarvis("backtest", *series, "--symbol", "A/USD", "--json").out)
+    assert "symbols" not in alone["manifest"]
+    assert filled.version("positions") >= 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--symbol", "A/USD", "--symbol", "A/USD"], "symbols: name each of them once"),
+        (["--symbol", "A/USD", "--symbol", "B/USD", "--weight", "A/USD=0.5"], "weight of B/USD: give one for each"),
+        (["--symbol", "A/USD", "--weight", "D/USD=0.5"], "weight of D/USD: it is not among the symbols A/USD"),
+        (["--symbol", "A/USD", "--symbol", "B/USD", "--weight", "A/USD"], "--weight A/USD: write name=value"),
+        (
+            ["--symbol", "A/USD", "--symbol", "B/USD", "--weight", "A/USD=0.9", "--weight", "B/USD=0.9"],
+            "add up to 1.8 without their signs, and gross allows 1",
+        ),
+        (["--symbol", "A/USD", "--symbol", "B/USD", "--amount", "3"], "amount is of no use to a portfolio"),
+        (["--symbol", "A/USD", "--symbol", "B/USD", "--tolerance", "0.1"], "tolerance 0.1 needs rebalance_every"),
+        (["--symbol", "A/USD", "--strategy", "cross_sectional_momentum"], "backtest it on several symbols"),
+    ],
+)
+def test_what_a_portfolio_cannot_be_is_said_in_a_line(
+    filled: Lake, jarvis: Jarvis, arguments: list[str], words: str
+) -> None:
+    strategy = [] if "--strategy" in arguments else ["--strategy", "buy_and_hold"]
+    done = jarvis("backtest", "--exchange", "mine", "--timeframe", "1d", *strategy, *arguments)
+    assert done.code == 2
+    assert words in done.err
+    assert done.err.count("\n") == 1
+    assert filled.version("runs") == -1
+
+
+def test_one_market_without_what_only_a_portfolio_has_is_a_backtest() -> None:
+    assert PortfolioParameters(symbols=("X",), cash=5.0).alone == BacktestParameters(symbol="X", cash=5.0)
+    assert PortfolioParameters(symbols=("X", "Y")).alone is None
+    assert PortfolioParameters(symbols=("X",), gross=0.5).alone is None
+    assert PortfolioParameters(symbols=("X",), rebalance_every=2).alone is None
+    assert PortfolioParameters(symbols=tuple("ABCDE")).named == "A, B, C and 2 more"
+    with pytest.raises(ValidationError):
+        PortfolioParameters(symbols=())
+
+
+def test_the_dashboard_answers_for_a_run_of_several_symbols(filled: Lake) -> None:
+    from dashboards import queries
+    from data.errors import LakeError
+
+    result = run(params={"fast": 5, "slow": 20})
+    connection = connect(filled)
+    shown = queries.run(connection, result.run_id)
+    assert shown is not None
+    assert [each.run_id for each in queries.runs(connection, "backtest")] == [result.run_id]
+    assert len(queries.equity(connection, shown)) == 400
+    assert len(queries.markers(connection, shown)) > 0
+    assert queries.first_open(connection, shown) is None
+    # There is no chart of one price for it; its card says so, and the others are shown.
+    with pytest.raises(LakeError, match="no longer has the candles of A/USD, B/USD, C/USD"):
+        queries.candles(connection, shown)

@@ -1,0 +1,203 @@
+"""The compiled portfolio against the slow reference, and against the engine of one market."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.backtest import PortfolioSimulation, simulate, simulate_portfolio
+from tests.reference.portfolio import Portfolio
+from tests.reference.simulator import Bar
+from tests.unit.random_markets import START, candles_of, limit_sets, markets, rule_sets, times
+
+Drawn = tuple[dict[str, list[Bar | None]], dict[str, list[float]], float]
+
+POLICIES: dict[str, list[Any]] = {"rebalance_every": [None, 1, 3], "tolerance": [0.0, 0.0137, 0.0713]}
+NAN = math.nan
+
+
+@st.composite
+def portfolios(draw: st.DrawFn) -> Drawn:
+    """Bars and weights of up to four symbols, some of them with holes, a late beginning or an early end."""
+    count, gross = draw(st.integers(1, 4)), draw(st.sampled_from([1.0, 1.0, 2.0]))
+    drawn = [draw(markets()) for _ in range(count)]
+    size = max(len(bars) for bars, _ in drawn)
+    bars: dict[str, list[Bar | None]] = {}
+    weights: dict[str, list[float]] = {}
+    for number, (own, target) in enumerate(drawn):
+        late = draw(st.integers(0, size - len(own)))
+        kept = draw(st.lists(st.sampled_from([True, True, True, False]), min_size=len(own), max_size=len(own)))
+        kept[0] = True
+        seen = [bar if keep else None for bar, keep in zip(own, kept, strict=True)]
+        rest = size - late - len(own)
+        bars[f"S{number}"] = [*[None] * late, *seen, *[None] * rest]
+        wanted = [*[draw(st.sampled_from([NAN, 1.0]))] * late, *target, *[NAN] * rest]
+        weights[f"S{number}"] = [weight * gross / count if count > gross else weight for weight in wanted]
+    # A bar is an instant at which some symbol has a candle.
+    real = [row for row in range(size) if any(of[row] is not None for of in bars.values())]
+    return (
+        {name: [of[row] for row in real] for name, of in bars.items()},
+        {name: [of[row] for row in real] for name, of in weights.items()},
+        gross,
+    )
+
+
+def both(
+    drawn: Drawn, hours: list[int], rules: dict[str, Any], **terms: Any
+) -> tuple[PortfolioSimulation, Portfolio, pd.DatetimeIndex]:
+    bars, weights, gross = drawn
+    size = len(next(iter(bars.values())))
+    after = np.cumsum([0, *hours[1:size]])
+    index = pd.DatetimeIndex(START + pd.to_timedelta(after, unit="h"), name="ts").as_unit("us")
+    candles = {
+        name: pd.DataFrame([vars(bar) for bar in of if bar], index=index[[bar is not None for bar in of]], dtype=float)
+        for name, of in bars.items()
+    }
+    if min(bar.low for of in bars.values() for bar in of if bar) < 1e-3:
+        rules = {**rules, "amount_step": None}  # the reference counts in 12 digits, too few for so many steps
+        terms["markets"] = {name: {**own, "amount_step": None} for name, own in terms.get("markets", {}).items()}
+    terms = {"timeframe": timedelta(hours=hours[0]), "gross": gross, **rules, **terms}
+    fast = simulate_portfolio(candles, pd.DataFrame(weights, index=index), **terms)
+    slow = Portfolio(bars, weights, opens_at=list(index.to_pydatetime()), **terms).run()
+    return fast, slow, index
+
+
+def near(value: Any) -> Any:
+    return pytest.approx(value, rel=1e-9, abs=1e-12)
+
+
+def assert_same(fast: PortfolioSimulation, slow: Portfolio, index: pd.DatetimeIndex) -> None:
+    noise = 1e-10 * max(map(abs, [*slow.cashes, *slow.equities]))
+    orders = fast.orders
+    wanted = [order for _, order in slow.orders]
+    assert list(orders.symbol) == [symbol for symbol, _ in slow.orders]
+    assert list(orders.event) == [order.event for order in wanted]
+    assert list(index.get_indexer(orders.ts)) == [order.bar for order in wanted]
+    assert list(index.get_indexer(orders.decision_ts)) == [order.decision for order in wanted]
+    assert list(orders.amount) == near([order.amount for order in wanted])
+    assert [(a, b) for a, b in zip(orders.side, orders.type, strict=True) if a] == [
+        (side if order.amount == 0 else order.side, order.type) for side, order in zip(orders.side, wanted, strict=True)
+    ]
+    assert all(order.reason in ours for ours, order in zip(orders.reason, wanted, strict=True))
+    assert not orders.duplicated(["order_id", "event"]).any()
+
+    fills = fast.fills
+    assert list(fills.symbol) == [symbol for symbol, _, _ in slow.fills]
+    assert list(fills.trade_id) == [number for _, _, number in slow.fills]
+    for name in ("price", "amount", "fee"):
+        assert list(fills[name]) == near([getattr(fill, name) for _, fill, _ in slow.fills])
+    assert list(fills.reason) == [fill.reason for _, fill, _ in slow.fills]
+
+    trades = fast.trades
+    assert list(trades.symbol) == [symbol for symbol, _ in slow.trades]
+    assert list(index.get_indexer(trades.entry_ts)) == [trade.entry_bar for _, trade in slow.trades]
+    assert list(trades.side) == [trade.side for _, trade in slow.trades]
+    for name in ("amount", "entry_price", "exit_price", "fees"):
+        assert list(trades[name]) == near([getattr(trade, name) for _, trade in slow.trades])
+    assert list(trades.worst_excursion) == near([min(trade.returns_seen) for _, trade in slow.trades])
+    assert list(trades.best_excursion) == near([max(trade.returns_seen) for _, trade in slow.trades])
+
+    assert list(fast.equity.cash) == pytest.approx(slow.cashes, rel=1e-9, abs=noise)
+    assert list(fast.equity.equity) == pytest.approx(slow.equities, rel=1e-9, abs=noise)
+    held = fast.positions
+    rows = zip(index.get_indexer(held.ts), held.symbol, strict=True)
+    assert list(rows) == [(bar, symbol) for bar, symbol, _, _ in slow.held]
+    assert list(held.position) == near([position for _, _, position, _ in slow.held])
+    assert list(held.price) == [price for _, _, _, price in slow.held]
+
+
+def sized_by_fraction(rules: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in rules.items() if name != "amount"}
+
+
+@settings(max_examples=150)
+@given(portfolios(), rule_sets(), limit_sets() | st.just({}), times(), st.fixed_dictionaries({}, optional={
+    name: st.sampled_from(values) for name, values in POLICIES.items()
+}), st.none() | rule_sets())  # fmt: skip
+def test_engine_and_reference_make_the_same_trades(
+    drawn: Drawn,
+    rules: dict[str, Any],
+    limits: dict[str, Any],
+    hours: list[int],
+    policy: dict[str, Any],
+    of_the_first: dict[str, Any] | None,
+) -> None:
+    own = {} if of_the_first is None else {"S0": sized_by_fraction(of_the_first)}
+    own.get("S0", {}).pop("cash", None)
+    assert_same(*both(drawn, hours, sized_by_fraction(rules), **limits, **policy, markets=own))
+
+
+@settings(max_examples=80)
+@given(markets(), rule_sets(), limit_sets() | st.just({}), times())
+def test_a_portfolio_of_one_symbol_is_its_backtest_to_the_last_bit(
+    market: tuple[list[Bar], list[float]], rules: dict[str, Any], limits: dict[str, Any], hours: list[int]
+) -> None:
+    bars, target = market
+    candles = candles_of(bars, hours)
+    terms = {**sized_by_fraction(rules), **limits, "timeframe": timedelta(hours=hours[0])}
+    alone = simulate(candles, target, symbol="S", **terms)
+    whole = simulate_portfolio({"S": candles}, pd.DataFrame({"S": target}, index=candles.index), **terms)
+    curves = ["ts", "cash", "equity", "drawdown"]
+    pd.testing.assert_frame_equal(whole.equity[curves], alone.equity[curves], check_exact=True)
+    held = alone.equity.loc[alone.equity.position != 0, ["ts", "position", "price"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(whole.positions[["ts", "position", "price"]], held, check_exact=True)
+    for name in ("orders", "fills", "trades"):
+        ours = getattr(whole, name)
+        for column in [name for name in ours if name.endswith("order_id") or name == "fill_id"]:
+            ours[column] = ours[column].str.replace("-S", "", regex=False)
+        pd.testing.assert_frame_equal(ours, getattr(alone, name), check_exact=True)
+
+
+@settings(max_examples=60)
+@given(portfolios(), rule_sets(), times(), st.sampled_from([None, 1, 4]))
+def test_the_books_of_all_symbols_balance(
+    drawn: Drawn, rules: dict[str, Any], hours: list[int], every: int | None
+) -> None:
+    result, _, _ = both(drawn, hours, sized_by_fraction(rules), rebalance_every=every)
+    fills, trades, equity, held = result.fills, result.trades, result.equity, result.positions
+    turnover = rules["cash"] + float((fills.price * fills.amount).sum())
+    near_enough = {"rtol": 1e-9, "atol": 1e-10 * turnover}
+    worth = held.groupby("ts")["value"].sum().reindex(equity.ts, fill_value=0.0).to_numpy()
+    np.testing.assert_allclose(equity.position * equity.price, worth, **near_enough)
+    np.testing.assert_allclose(equity.equity, equity.cash + worth, **near_enough)
+    sign = fills.side.map({"buy": 1.0, "sell": -1.0}).astype(float)
+    moved = (-sign * fills.price * fills.amount - fills.fee).groupby(fills.ts).sum()
+    cash = rules["cash"] + moved.reindex(equity.ts, fill_value=0.0).cumsum()
+    np.testing.assert_allclose(equity.cash, cash, **near_enough)
+    for symbol, of in held.groupby("symbol"):
+        own = fills.symbol == symbol
+        amounts = (sign * fills.amount)[own].groupby(fills.ts[own]).sum().reindex(equity.ts, fill_value=0.0).cumsum()
+        np.testing.assert_allclose(of.position, amounts[of.ts], rtol=1e-9, atol=1e-9 * fills.amount.max())
+    assert trades.profit.sum() == pytest.approx(equity.equity.iloc[-1] - rules["cash"], abs=1e-9 * turnover)
+    assert trades.fees.sum() == pytest.approx(fills.fee.sum(), abs=1e-9 * turnover)
+
+
+@settings(max_examples=60)
+@given(portfolios(), rule_sets(), times())
+def test_longs_are_paid_for_with_money(drawn: Drawn, rules: dict[str, Any], hours: list[int]) -> None:
+    bars, weights, gross = drawn
+    longs = {name: [abs(weight) for weight in of] for name, of in weights.items()}
+    result, _, _ = both((bars, longs, gross), hours, sized_by_fraction(rules), rebalance_every=1)
+    assert (result.equity.cash >= -1e-9 * rules["cash"]).all()
+
+
+@settings(max_examples=60)
+@given(portfolios(), rule_sets(), times())
+def test_the_past_does_not_depend_on_the_future(drawn: Drawn, rules: dict[str, Any], hours: list[int]) -> None:
+    bars, weights, gross = drawn
+    # Where candles are absent for long, the part has fewer symbols.
+    cut = max(1, len(next(iter(bars.values()))) // 2)
+    parts = {name: of[:cut] for name, of in bars.items() if any(of[:cut])}
+    rest = {name: [NAN] * len(of) for name, of in weights.items() if name not in parts}
+    whole, _, index = both((bars, weights | rest, gross), hours, sized_by_fraction(rules))
+    early = {name: weights[name][:cut] for name in parts}
+    part, _, _ = both((parts, early, gross), hours, sized_by_fraction(rules))
+    pd.testing.assert_frame_equal(part.equity, whole.equity.iloc[:cut], check_exact=True)
+    pd.testing.assert_frame_equal(part.fills, whole.fills[whole.fills.ts <= index[cut - 1]], check_exact=True)
