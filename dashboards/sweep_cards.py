@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import param
-from panel.custom import JSComponent
 
 from dashboards import sweep_charts as charts
 from dashboards import sweep_queries, sweep_words
 from dashboards.chart_cards import drawn_or_fault
+from dashboards.component import Component
 from dashboards.hub import background
 from dashboards.look import Theme, asset, part, script
 from dashboards.queries import Run
@@ -23,7 +23,7 @@ from data.errors import LakeError
 _NOTHING = "No parameter of this sweep has more than one value among the sets that could be tried."
 
 
-class Selects(JSComponent):
+class Selects(Component):
     """Boxes side by side, each to choose one of some; `chosen` has the id of the option by the name of the box."""
 
     boxes = param.List(default=[], doc="Boxes: dicts of name, label and options, which are dicts of id and title.")

@@ -15,7 +15,7 @@ from dashboards.return_cards import ReturnCards
 from dashboards.row_card import ACCOUNT, TRADES, RowCard
 from dashboards.run_charts import RunCharts
 from dashboards.run_page import RunPage
-from dashboards.session import Card, Session
+from dashboards.session import Card, Session, Words
 from dashboards.trade_card import TradeCard
 
 
@@ -29,7 +29,7 @@ class BacktestPage(RunPage):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, RunCharts(session, queries.markers))
-        self._portfolio, self._trade = Card("The portfolio"), TradeCard(session)
+        self._portfolio, self._trade = Words("The portfolio"), TradeCard(session)
         self._returns = ReturnCards(session)
         self._compare = CompareCard(session)
         picked = session.query.get("trade", "")
@@ -104,5 +104,5 @@ class BacktestPage(RunPage):
 
     def _list(self, runs: list[Run] | None = None) -> None:
         super()._list(runs)
-        if runs is not None and self._compare.slot.objects:
+        if runs is not None and self._compare.is_filled:
             self._compare.list_anew(runs)

@@ -13,7 +13,7 @@ from dashboards.look import asset
 from dashboards.queries import Rows, Run
 from dashboards.row_card import RowCard, Topic
 from dashboards.run_page import RunPage
-from dashboards.session import Card, Session
+from dashboards.session import Card, Session, Words
 from dashboards.sweep_cards import SweepCharts
 from data.errors import LakeError
 
@@ -28,7 +28,7 @@ class SweepPage(RunPage):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, SweepCharts(session))
-        self._progress = Card("The sweeps under way")
+        self._progress = Words("The sweeps under way")
         self._sets = RowCard(
             session,
             Topic(
