@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -223,6 +224,6 @@ def test_a_million_candles_are_evaluated_without_a_loop_over_them() -> None:
     """A loop over the rows would take tens of seconds."""
     ts = instants(1_000_000, "1m")
     curve = 100 + np.sin(np.arange(1_000_000) / 5000)
-    started = pd.Timestamp.now("UTC")
+    started = time.process_time()
     measured(curve, timeframe="1m", ts=ts)
-    assert (pd.Timestamp.now("UTC") - started).total_seconds() < 2
+    assert time.process_time() - started < 2
