@@ -74,9 +74,11 @@ class Trials:
         count = os.cpu_count() or 1
         most = max(1, _AT_ONCE // max(len(part.stretch.ends) for part in self._parts))
         size = max(1, min(most, -(-len(sets) // (_BLOCKS_A_THREAD * count))))
+        blocks = [sets[start : start + size] for start in range(0, len(sets), size)]
+        if len(blocks) < 2:
+            return self._rows(sets)
         with ThreadPoolExecutor(count) as threads:
-            blocks = (sets[start : start + size] for start in range(0, len(sets), size))
-            return [row for rows in threads.map(self._rows, list(blocks)) for row in rows]
+            return [row for rows in threads.map(self._rows, blocks) for row in rows]
 
     def _rows(self, sets: Sequence[tuple[int, dict[str, str]]]) -> Rows:
         """Try some sets, all of their passes in one call."""
