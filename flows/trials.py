@@ -89,9 +89,11 @@ class Trials:
         """Try numbered sets and return their rows as in the table sweeps, without `run_id`, in the order given."""
         most = max(1, _AT_ONCE // max(len(part.stretch.ends) for part in self._parts))
         size = max(1, min(most, -(-len(sets) // (_BLOCKS_A_THREAD * self._threads))))
+        blocks = [sets[start : start + size] for start in range(0, len(sets), size)]
+        if len(blocks) < 2:
+            return self._rows(sets)
         with ThreadPoolExecutor(self._threads) as threads:
-            blocks = (sets[start : start + size] for start in range(0, len(sets), size))
-            return [row for rows in threads.map(self._rows, list(blocks)) for row in rows]
+            return [row for rows in threads.map(self._rows, blocks) for row in rows]
 
     def _rows(self, sets: Sequence[tuple[int, dict[str, str]]]) -> Rows:
         """Try some sets, all of their passes in one call."""

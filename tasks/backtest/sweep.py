@@ -89,8 +89,14 @@ class Course:
 
     @cached_property
     def _extremes(self) -> tuple[Floats, Floats]:
-        """The lowest and the highest close of each block of bars."""
+        """The lowest and the highest close of each whole block of bars."""
         from tasks.engine.kernel import BLOCK
 
-        begins = np.arange(0, len(self._ts), BLOCK)
-        return np.minimum.reduceat(self._bars.closes, begins), np.maximum.reduceat(self._bars.closes, begins)
+        closes = self._bars.closes
+        blocks = closes[: len(closes) - len(closes) % BLOCK].reshape(-1, BLOCK)
+        lowest, highest = blocks, blocks
+        while lowest.shape[1] > 1:  # by halves: numpy is slow along a short axis
+            half = lowest.shape[1] // 2
+            lowest = np.minimum(lowest[:, :half], lowest[:, half:])
+            highest = np.maximum(highest[:, :half], highest[:, half:])
+        return lowest[:, 0].copy(), highest[:, 0].copy()

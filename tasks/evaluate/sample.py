@@ -94,7 +94,7 @@ def period_ends(opens: Ints, candle: int) -> Ints:
     if candle >= DAY:
         return np.arange(len(opens))
     days = opens // DAY
-    return np.append(np.flatnonzero(np.diff(days)), len(days) - 1)
+    return np.append(np.flatnonzero(days[1:] != days[:-1]), len(days) - 1)
 
 
 class Market(NamedTuple):

@@ -23,7 +23,8 @@ from pandas import Series
 NEGLIGIBLE = 1e-7
 """Share of an exponential mean that may lie before its window."""
 
-_GRIDS = (10**4, 10**8)
+GRIDS = (10**4, 10**8)
+"""Parts of 1 that prices are whole numbers of: four or eight decimals."""
 _EXACT = 2**53
 
 Array = NDArray[Any]
@@ -39,7 +40,7 @@ def sma(values: Series, window: int) -> Series:
     """
     x = _floats(values)
     means = np.full(max(len(x) - window + 1, 0), np.nan)
-    for grid in _GRIDS:
+    for grid in GRIDS:
         missing = np.isnan(means)
         if not missing.any():
             break
@@ -135,11 +136,6 @@ def exponential_shares(window: int) -> tuple[Array, Array]:
     doubled = [_older_share(keep, size, size) for size in sizes]
     joined = [_older_share(keep, before, size) if before else 0.0 for before, size in zip(taken, sizes, strict=True)]
     return np.array(doubled), np.array(joined)
-
-
-def tick_grid(values: Array) -> int | None:
-    """Return the coarsest of the decimal grids of `sma` that all values lie on, in parts of 1; None: on none."""
-    return next((grid for grid in _GRIDS if (np.rint(values * grid) / grid == values).all()), None)
 
 
 def _exponential(values: Series, alpha: float) -> Series:

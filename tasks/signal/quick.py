@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pandas import DataFrame
 
 from tasks.engine.changes import Changes
-from tasks.signal.indicators import ema_memory, exponential_shares, tick_grid
+from tasks.signal.indicators import GRIDS, ema_memory, exponential_shares
 
 Floats = npt.NDArray[np.float64]
 Levels = npt.NDArray[np.int8]
@@ -105,20 +105,20 @@ class Means:
     """
 
     def __init__(self, closes: Floats) -> None:
-        self._size, self._grid = len(closes), tick_grid(closes)
-        ticks = np.rint(closes * (self._grid or 0))
-        self._most = float(np.abs(ticks).max(initial=0.0))
-        self._sums = np.concatenate(([0.0], np.cumsum(ticks)))
+        from tasks.signal import scans
+
+        self._sums = np.empty(len(closes) + 1)
+        found = (scans.sum_ticks(closes, float(grid), self._sums) for grid in GRIDS)
+        self._most = next((most for most in found if most >= 0), np.inf)
 
     def fit(self, fast: int, slow: int) -> bool:
         """Tell whether two windows can be compared so."""
-        whole = self._grid is not None and self._most * self._size < 2**53
-        return whole and self._most * fast * slow < 2**52
+        return self._most * len(self._sums) < 2**53 and self._most * fast * slow < 2**52
 
     def crossed(self, fast: int, slow: int, *, short: bool) -> Changes:
         """Return the changes as `crossed` does, of the averages of two windows that fit, the first the smaller one."""
         from tasks.signal import scans
 
-        levels = np.empty(self._size, np.int8)
+        levels = np.empty(len(self._sums) - 1, np.int8)
         scans.compare_means(self._sums, fast, slow, short, levels)
         return changes_from(levels, slow - 1)

@@ -139,7 +139,7 @@ def follow(
     """Simulate each target as `measure` does, on an account and with a row of `values` and of `tallies` of its own.
 
     Target i changes to `goals` at `bars`, from `starts[i]` to `starts[i + 1]`. `lowest` and `highest` are the closes'
-    extremes in each block of BLOCK bars.
+    extremes in each whole block of BLOCK bars.
     """
     for target in range(starts.size - 1):
         account, tally, row = accounts[target], tallies[target], values[target]
