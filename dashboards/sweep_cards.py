@@ -20,6 +20,7 @@ from dashboards.session import Card, Session
 from dashboards.sweep_queries import CELLS, OBJECTIVE, Parameter, Plane, Sample, Wish
 from data.errors import LakeError
 
+_NO_SPLIT = "All candles chose the best set, and none are left to judge it. For a sweep that leaves some:"
 _NOTHING = "No parameter of this sweep has more than one value among the sets that could be tried."
 
 
@@ -138,10 +139,8 @@ class SweepCharts:
     async def _sample(self, turn: int, run: Run) -> None:
         told = sweep_queries.terms(run)
         if told.split is None:
-            said = (
-                "This sweep had no split: all candles chose the best set, and none are left to judge it. See --split."
-            )
-            self._tell(turn, "sample", [part("said", text=said)])
+            said = part("said", text=_NO_SPLIT, command="--split 0.7")
+            self._tell(turn, "sample", [said])
             return
         try:
             found = await self._session.hub.ask(sweep_queries.both_samples, run)
