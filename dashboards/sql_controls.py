@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import param
+from panel.custom import JSComponent
 
-from dashboards.component import Component
 from dashboards.look import asset, script
 from dashboards.sql_result import Order
 
 
-class _Speaking(Component):
+class _Speaking(JSComponent):
     __abstract = True
 
     def __init__(self, on_message: Callable[[str, Any], None], **values: Any) -> None:

@@ -185,7 +185,7 @@ def test_a_query_is_stopped_and_others_are_served_meanwhile(page: Page, served: 
 
 def test_an_empty_lake_has_views_without_rows(tmp_path: Path, serve: Serve, visit: Visit) -> None:
     page = visit(f"{serve(tmp_path / 'none' / 'lake').url}?page=sql")
-    expect(page.get_by_text("16 views")).to_be_visible()
+    expect(page.get_by_text("21 views")).to_be_visible()
     run(page, "FROM runs")
     expect(page.get_by_text("0 rows in")).to_be_visible()
     expect(page.get_by_text("The lake has no rows for this")).to_be_visible()
