@@ -10,10 +10,11 @@ import pandas as pd
 
 from data.errors import BadInput
 from tasks.backtest.simulation import Simulation, simulate
+from tasks.engine.detail import Detail, fit_detail
 from tasks.engine.rules import Terms
 from tasks.stage import stage
 
-__all__ = ["Simulation", "execute_backtest", "simulate"]
+__all__ = ["Detail", "Simulation", "execute_backtest", "fit_detail", "simulate"]
 
 
 @stage(name="execute_backtest")
@@ -25,6 +26,7 @@ def execute_backtest(
     cash: float = 100_000.0,
     timeframe: timedelta | None = None,
     gap_after: npt.ArrayLike | None = None,
+    detail: Detail | None = None,
     **terms: Unpack[Terms],
 ) -> Simulation:
     """Trade the signal of a signals frame over the candles that it was made from; `simulate` says how."""
@@ -37,5 +39,6 @@ def execute_backtest(
         timeframe=timeframe,
         gap_after=gap_after,
         symbol=symbol,
+        detail=detail,
         **terms,
     )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks.engine import codes, inputs
+from tasks.engine.detail import Detail, fine_of
 from tasks.engine.rules import Terms, check_cash, read_terms
 
 if TYPE_CHECKING:
@@ -37,13 +38,21 @@ class Course:
     """
 
     def __init__(
-        self, candles: pd.DataFrame, ends: Ints, *, cash: float, timeframe: timedelta, **terms: Unpack[Terms]
+        self,
+        candles: pd.DataFrame,
+        ends: Ints,
+        *,
+        cash: float,
+        timeframe: timedelta,
+        detail: Detail | None = None,
+        **terms: Unpack[Terms],
     ) -> None:
         self.cash = check_cash(cash)
         self._rules, self._limits = read_terms(terms)
         self._bars: Bars = inputs.read_bars(candles)
         inputs.check_prices(self._bars)
         self._index = candles.index
+        self._fine = fine_of(detail, candles.index)
         self._ts = inputs.read_instants(self._bars.ts)
         self._length = inputs.find_length(self._bars.ts, timeframe)
         self._ends = np.ascontiguousarray(ends, np.int64)
@@ -57,6 +66,6 @@ class Course:
         rows = 2 * codes.ORDERS_A_BAR
         orders, trades = np.empty(rows, codes.ORDER), np.empty(rows, codes.TRADE)
         values, tally = np.empty(len(self._ends)), np.zeros(1, codes.TALLY)
-        series = (self._ts, *self._bars[1:], goal)
+        series = (self._ts, *self._bars[1:], goal, self._fine)
         kernel.measure(account, orders, trades, *series, self._rules, self._limits, self._ends, values, tally)
         return Measured(values, tally)

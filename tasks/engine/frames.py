@@ -40,22 +40,33 @@ def reasons(rules: Rules, limits: Limits) -> tuple[str, ...]:
         f"the price is more than {100 * limits.max_deviation:g} % off the close that was decided on",
         f"{limits.max_orders_a_day:g} orders were placed on this day",
         "the limits of order and position leave nothing to add",
+        "the next decision took its place",
+        f"it was not filled in {rules.limit_bars:g} candles",
+        "the position that it would have added to was left",
     )
 
 
 def order_ids(orders: Log, index: pd.DatetimeIndex) -> pa.Array:
-    """Name each order by its decision's candle, its side and its leg: `2024-01-02T00:00:00Z-buy-open`."""
+    """Name each order by its decision's candle, its side and its leg: `2024-01-02T00:00:00Z-buy-open`.
+
+    The second of the same decision and leg, as where an order that was cancelled is made at market, ends with `-2`.
+    """
     instants = index.asi8[orders["decision"]]
     unit = "us" if (instants % 1_000_000).any() else "s"
     day_and_time = pa.array(instants.view("datetime64[us]").astype(f"datetime64[{unit}]")).cast(pa.string())
     decided = pc.binary_join_element_wise(pc.replace_substring(day_and_time, " ", "T"), "Z", "")
-    return pc.binary_join_element_wise(decided, _words(orders["side"] > 0, SIDES), _words(orders["leg"], LEGS), "-")
+    ids = pc.binary_join_element_wise(decided, _words(orders["side"] > 0, SIDES), _words(orders["leg"], LEGS), "-")
+    again = orders["attempt"] > 1
+    if not again.any():
+        return ids
+    number = pa.array(orders["attempt"].astype(np.int64)).cast(pa.string())
+    return pc.if_else(pa.array(again), pc.binary_join_element_wise(ids, number, "-"), ids)
 
 
 def order_frame(
     orders: Log, ids: pa.Array, index: pd.DatetimeIndex, rules: Rules, limits: Limits, symbol: str
 ) -> pd.DataFrame:
-    """One row an order: filled, rejected, or still an intent after the last candle."""
+    """One row an order: filled, rejected, cancelled, or after the last candle still waiting or an intent."""
     return _frame(
         symbol=pa.repeat(symbol, len(orders)),
         order_id=ids,
@@ -85,7 +96,7 @@ def fill_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, symbol: str)
         amount=fills["amount"],
         fee=fills["fee"],
         fee_currency=pa.nulls(len(fills), pa.string()),
-        liquidity=pa.repeat("taker", len(fills)),
+        liquidity=_words(fills["maker"], ("taker", "maker")),
         reason=_words(fills["reason"], REASONS),
     )
 

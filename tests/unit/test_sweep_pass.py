@@ -22,7 +22,7 @@ from tasks.signal.registry import build
 from tasks.signal.signals import signals
 from tasks.signal.strategies.sma_crossover import SmaCrossover
 from tests.reference.simulator import Bar
-from tests.unit.random_markets import candles_of, limit_sets, markets, rule_sets, times
+from tests.unit.random_markets import candles_of, entry_sets, limit_sets, markets, rule_sets, times
 
 OWN = {"skewness", "kurtosis"}
 """Plain moments here; the metrics skew and kurtosis are corrected for the size of the sample."""
@@ -48,13 +48,17 @@ def agree(found: Any, metrics: Any) -> None:
 
 
 @settings(deadline=None, max_examples=150)
-@given(markets(), rule_sets(), st.one_of(st.just({}), limit_sets()), times())
+@given(markets(), rule_sets(), st.one_of(st.just({}), limit_sets()), times(), st.one_of(st.just({}), entry_sets()))
 def test_the_pass_without_tables_has_the_figures_of_a_backtest(
-    market: tuple[list[Bar], list[float]], rules: dict[str, Any], limits: dict[str, Any], hours: list[int]
+    market: tuple[list[Bar], list[float]],
+    rules: dict[str, Any],
+    limits: dict[str, Any],
+    hours: list[int],
+    entries: dict[str, Any],
 ) -> None:
     bars, target = market
     cash = rules.pop("cash")
-    agree(*both(candles_of(bars, hours), target, cash, timedelta(hours=hours[0]), **rules, **limits))
+    agree(*both(candles_of(bars, hours), target, cash, timedelta(hours=hours[0]), **rules, **limits, **entries))
 
 
 def test_the_pass_agrees_over_months_of_minutes_and_its_moments_are_plain() -> None:

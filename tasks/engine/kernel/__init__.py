@@ -4,6 +4,7 @@ from tasks.engine.kernel.account import NOTHING, new_account
 from tasks.engine.kernel.bars import first_bad_bar
 from tasks.engine.kernel.curves import advance, finish
 from tasks.engine.kernel.fills import note_adverse
+from tasks.engine.kernel.inside import Fine, fit
 from tasks.engine.kernel.steps import (
     close_bars,
     count_now,
@@ -18,12 +19,14 @@ from tasks.engine.kernel.tallies import measure
 
 __all__ = [
     "NOTHING",
+    "Fine",
     "advance",
     "close_bars",
     "count_now",
     "decide_now",
     "finish",
     "first_bad_bar",
+    "fit",
     "levels_now",
     "mark_now",
     "measure",

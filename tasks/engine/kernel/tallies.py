@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.engine.kernel.account import Floats, Ints, Record
-from tasks.engine.kernel.bars import decide, protect, rebalance, value, watch
+from tasks.engine.kernel.bars import decide, protect, value, watch
 from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.inside import Fine, is_reached, open_bar, pass_inside
 from tasks.engine.rules import Limits, Rules
 
 
@@ -38,6 +39,15 @@ def tally_close(account: Record, tally: Record, bar: int, worth: float) -> None:
         tally.drawdown = worth / account.peak - 1.0
     if account.position != 0.0:
         tally.held += 1
+
+
+@compiled
+def tally_open(account: Record, trades: Record, tally: Record) -> None:
+    """Add the trade that is still open at the end."""
+    tally.trades = tally.closed
+    if account.position != 0.0:
+        tally.trades += 1
+        tally.fees += trades[0].fees
 
 
 @compiled
@@ -79,6 +89,7 @@ def measure(
     lows: Floats,
     closes: Floats,
     target: Floats,
+    fine: Fine,
     rules: Rules,
     limits: Limits,
     ends: Ints,
@@ -88,18 +99,24 @@ def measure(
     """Simulate all bars as `advance` does; `values` gets the equity at the bars `ends`, `tallies` has one row."""
     account, tally = accounts[0], tallies[0]
     bar, period, tally.ruin = 0, 0, -1
+    waits, has_fine = rules.limit_bars > 0.0, fine.firsts.size > 0
     while bar < opens.size:
         if not (account.pending or account.limited or (account.guarded and account.position != 0.0)):
             bar, period = coast(account, tally, bar, closes, target, ends, period, values)
             if bar == opens.size:
                 break
-        if account.pending:
-            rebalance(account, orders, trades, bar, bar - 1, ts[bar], opens[bar], rules, limits)
-        if account.guarded and account.position != 0.0 and not account.dust:
-            protect(account, orders, trades, bar, ts[bar], opens[bar], highs[bar], lows[bar], rules, limits)
-        worth = value(account, highs[bar], lows[bar], closes[bar])
+        if account.pending or (waits and account.resting):
+            open_bar(account, orders, trades, bar, ts[bar], opens[bar], rules, limits)
+        high, low, close = highs[bar], lows[bar], closes[bar]
+        if (waits and is_reached(account, high, low)) or (has_fine and account.guarded and account.position != 0.0):
+            high, low = pass_inside(
+                account, orders, trades, bar, ts[bar], opens[bar], high, low, close, fine, rules, limits
+            )
+        elif account.guarded and account.position != 0.0 and not account.dust:
+            protect(account, orders, trades, bar, ts[bar], opens[bar], high, low, rules, limits)
+        worth = value(account, high, low, close)
         if worth <= 0.0 or account.limited:
-            watch(account, ts[bar], closes[bar], worth, limits)
+            watch(account, ts[bar], close, worth, limits)
         tally_close(account, tally, bar, worth)
         if bar == ends[period]:
             values[period] = worth
@@ -108,7 +125,4 @@ def measure(
             tally_trades(account, trades, tally)
         decide(account, target[bar], limits)
         bar += 1
-    tally.trades = tally.closed
-    if account.position != 0.0:
-        tally.trades += 1
-        tally.fees += trades[0].fees
+    tally_open(account, trades, tally)
