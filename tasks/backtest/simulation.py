@@ -12,10 +12,12 @@ import pandas as pd
 
 from tasks.engine import codes, frames, inputs
 from tasks.engine.codes import with_room
+from tasks.engine.costs import read_costs
 from tasks.engine.rules import Limits, Rules, Terms, check_cash, read_terms
 
 if TYPE_CHECKING:
     from tasks.engine.codes import Log
+    from tasks.engine.costs import Costs
     from tasks.engine.inputs import Bars, Floats
 
 
@@ -92,13 +94,18 @@ def simulate(
 
     Raises BadInput for whatever of this is not so, in one line.
     """
+    from tasks.engine import kernel
+
     start = check_cash(cash)
     rules, limits = read_terms(terms)
     bars = inputs.read_bars(candles)
     goal = inputs.read_target(target, candles.index)
     gaps = inputs.find_gaps(bars.ts, gap_after)
     inputs.check_prices(bars)
-    orders, trades, curves = _run(bars, goal, start, rules, limits, inputs.find_length(bars.ts, timeframe))
+    length = inputs.find_length(bars.ts, timeframe)
+    costs, tiers = read_costs(terms, rules, candles, bars, length)
+    account = kernel.new_account(start, rules, limits, length, tiers)
+    orders, trades, curves = _run(account, bars, goal, costs, rules, limits)
     ids = frames.order_ids(orders, bars.ts)
     opened = bars.ts.take(orders["bar"])
     return Simulation(
@@ -110,19 +117,18 @@ def simulate(
 
 
 def _run(
-    bars: Bars, goal: Floats, cash: float, rules: Rules, limits: Limits, length: int
+    account: Log, bars: Bars, goal: Floats, costs: Costs, rules: Rules, limits: Limits
 ) -> tuple[Log, Log, list[Floats]]:
     """Make the pass; return the logs of orders and trades, and cash, position, equity and drawdown by bar."""
     from tasks.engine import kernel
 
-    account = kernel.new_account(cash, rules, limits, length)
     size = goal.size
     # A guess of how often is traded; memory that is not written to costs nothing.
     orders, trades = np.empty(64 + size // 16, codes.ORDER), np.empty(64 + size // 32, codes.TRADE)
     curves = [np.empty(size) for _ in range(4)]
     ts = inputs.read_instants(bars.ts)
-    while kernel.advance(account, orders, trades, ts, *bars[1:], goal, rules, limits, *curves) < size:
+    while kernel.advance(account, orders, trades, ts, *bars[1:], goal, costs, rules, limits, *curves) < size:
         orders, trades = with_room(orders, account["orders"][0]), with_room(trades, account["trades"][0])
     orders, trades = with_room(orders, account["orders"][0]), with_room(trades, account["trades"][0])
-    kernel.finish(account, orders, trades, ts[-1], bars.closes[-1], rules, limits, size - 1)
+    kernel.finish(account, orders, trades, ts[-1], bars.closes[-1], costs, rules, limits, size - 1)
     return orders[: account["orders"][0]], trades[: account["trades"][0]], curves

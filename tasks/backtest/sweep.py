@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks.engine import codes, inputs
+from tasks.engine.costs import read_costs
 from tasks.engine.rules import Terms, check_cash, read_terms
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Course:
         self._index = candles.index
         self._ts = inputs.read_instants(self._bars.ts)
         self._length = inputs.find_length(self._bars.ts, timeframe)
+        self._costs, self._tiers = read_costs(terms, self._rules, candles, self._bars, self._length)
         self._ends = np.ascontiguousarray(ends, np.int64)
 
     def measure(self, target: npt.ArrayLike) -> Measured:
@@ -53,10 +55,10 @@ class Course:
         from tasks.engine import kernel
 
         goal = inputs.read_target(target, self._index)
-        account = kernel.new_account(self.cash, self._rules, self._limits, self._length)
+        account = kernel.new_account(self.cash, self._rules, self._limits, self._length, self._tiers)
         rows = 2 * codes.ORDERS_A_BAR
         orders, trades = np.empty(rows, codes.ORDER), np.empty(rows, codes.TRADE)
         values, tally = np.empty(len(self._ends)), np.zeros(1, codes.TALLY)
-        series = (self._ts, *self._bars[1:], goal)
+        series = (self._ts, *self._bars[1:], goal, self._costs)
         kernel.measure(account, orders, trades, *series, self._rules, self._limits, self._ends, values, tally)
         return Measured(values, tally)

@@ -8,8 +8,9 @@ import numpy.typing as npt
 Log = npt.NDArray[np.void]
 """Rows as in `ORDER` or `TRADE`."""
 
-EVENTS = ("filled", "rejected", "intent")
-FILLED, REJECTED, INTENT = range(len(EVENTS))
+EVENTS = ("filled", "rejected", "intent", "partially_filled", "cancelled", "accepted")
+FILLED, REJECTED, INTENT, PARTIAL, CANCELLED, ACCEPTED = range(len(EVENTS))
+"""Accepted is an order that still waits, at the end, for its first fill."""
 
 LEGS = ("close", "open", "exit")
 """Close is a signal's order to be flat, open its order for a size, exit a stop, a take-profit or a limit of risk."""
@@ -44,11 +45,15 @@ REFUSALS = (
     "deviation",
     "max_orders",
     "max_position",
+    "no_volume",
+    "replaced",
+    "left",
 )
-"""Why an order was refused, in a word each; the sentences are in `frames`, as they name the limits."""
+"""Why an order was refused or its rest given up, in a word each; the sentences, in `frames`, name the limits."""
 # Never 0: that is "not refused".
 NO_EQUITY, NO_STEP, NO_AMOUNT, NO_COST, NO_CASH = range(len(REASONS), len(REASONS) + 5)
 DRAWN_DOWN, DAY_LOST, COOLING, STALE, ADRIFT, TOO_MANY, NO_ROOM = range(NO_CASH + 1, NO_CASH + 8)
+NO_VOLUME, REPLACED, LEFT = range(NO_ROOM + 1, NO_ROOM + 4)
 
 ORDER = np.dtype(
     [
@@ -66,9 +71,14 @@ ORDER = np.dtype(
         ("fee", "f8"),
         ("market", "f8"),
         ("position", "f8"),
+        ("ordered", "f8"),
+        ("number", "i4"),
+        ("attempt", "i4"),
     ]
 )
-"""An order and, where it was filled, its fill; `market` is the price before slippage, `position` what is held after."""
+"""An event of an order and, where it is one, its fill: `amount` is the fill's, `ordered` the order's. `number` counts
+the fills of an order, `attempt` the orders of a leg, from 1. `market` is the price before slippage, `position` what is held
+after."""
 
 TRADE = np.dtype(
     [
@@ -80,11 +90,12 @@ TRADE = np.dtype(
         ("exited", "f8"),
         ("exit_price", "f8"),
         ("fees", "f8"),
+        ("carry", "f8"),
         ("worst", "f8"),
         ("best", "f8"),
     ]
 )
-"""A round trip; `exit_order` is -1 while it is open."""
+"""A round trip; `exit_order` is -1 while it is open, `carry` what it has cost to hold."""
 
 TALLY = np.dtype(
     [
@@ -103,8 +114,8 @@ TALLY = np.dtype(
 """What a pass without curves and logs adds up: `ruin` is the first bar without equity (-1: none) and `worth` the equity
 at it; `held` counts the closes with a position, `gain` and `loss` (above 0) are of closed trades."""
 
-ORDERS_A_BAR = 3
-"""At most: close, open, and an exit inside the bar."""
+ORDERS_A_BAR = 6
+"""At most: close, open, an exit inside the bar; and for each of them the end of an order that was not filled whole."""
 
 
 def with_room(log: Log, used: int) -> Log:

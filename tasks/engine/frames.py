@@ -14,12 +14,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.engine.codes import EVENTS, FILLED, KINDS, LEGS, REASONS, Log
+from tasks.engine.codes import EVENTS, FILLED, INTENT, KINDS, LEGS, LIMIT, PARTIAL, REASONS, Log
 from tasks.engine.inputs import Bars, Floats, Ints
 from tasks.engine.rules import Limits, Rules
 
 SIDES = ("sell", "buy")
 DIRECTIONS = ("short", "long")
+LIQUIDITY = ("taker", "maker")
 STR = pd.StringDtype(na_value=np.nan)
 
 
@@ -40,43 +41,65 @@ def reasons(rules: Rules, limits: Limits) -> tuple[str, ...]:
         f"the price is more than {100 * limits.max_deviation:g} % off the close that was decided on",
         f"{limits.max_orders_a_day:g} orders were placed on this day",
         "the limits of order and position leave nothing to add",
+        "nothing was traded in the candles before, so that its impact is not known",
+        "a new decision took the place of its rest",
+        "an exit took the place of its rest",
     )
 
 
 def order_ids(orders: Log, index: pd.DatetimeIndex) -> pa.Array:
-    """Name each order by its decision's candle, its side and its leg: `2024-01-02T00:00:00Z-buy-open`."""
+    """Name each order by its decision's candle, its side and its leg: `2024-01-02T00:00:00Z-buy-open`.
+
+    A second exit for the same decision has a `-2` to it, as the first was given up before it was filled whole.
+    """
     instants = index.asi8[orders["decision"]]
     unit = "us" if (instants % 1_000_000).any() else "s"
     day_and_time = pa.array(instants.view("datetime64[us]").astype(f"datetime64[{unit}]")).cast(pa.string())
     decided = pc.binary_join_element_wise(pc.replace_substring(day_and_time, " ", "T"), "Z", "")
-    return pc.binary_join_element_wise(decided, _words(orders["side"] > 0, SIDES), _words(orders["leg"], LEGS), "-")
+    ids = pc.binary_join_element_wise(decided, _words(orders["side"] > 0, SIDES), _words(orders["leg"], LEGS), "-")
+    if not _in_parts(orders["event"]):
+        return ids
+    attempt = np.ascontiguousarray(orders["attempt"])
+    numbered = pc.binary_join_element_wise(ids, pa.array(attempt).cast(pa.string()), "-")
+    return pc.if_else(pa.array(attempt > 1), numbered, ids)
 
 
 def order_frame(
     orders: Log, ids: pa.Array, index: pd.DatetimeIndex, rules: Rules, limits: Limits, symbol: str
 ) -> pd.DataFrame:
-    """One row an order: filled, rejected, or still an intent after the last candle."""
+    """One row an order: filled, rejected, or still an intent after the last candle.
+
+    One that is filled in parts has a row for the first of them, and one for what became of it.
+    """
+    event = np.ascontiguousarray(orders["event"])
+    if _in_parts(event):
+        told = (event != PARTIAL) | (orders["number"] == 1)
+        orders, ids, event = orders[told], ids.filter(pa.array(told)), event[told]
     return _frame(
         symbol=pa.repeat(symbol, len(orders)),
         order_id=ids,
-        event=_words(orders["event"], EVENTS),
+        event=_words(event, EVENTS),
         ts=index.take(orders["bar"]),
         decision_ts=index.take(orders["decision"]),
         side=_words(orders["side"] > 0, SIDES),
         type=_words(orders["kind"], KINDS),
-        amount=orders["amount"],
+        amount=orders["ordered"],
         price=orders["trigger"],
         reason=_words(orders["reason"], reasons(rules, limits)),
     )
 
 
 def fill_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, symbol: str) -> pd.DataFrame:
-    """One row a fill. Every order is filled at once, so that its fill is number 1."""
-    filled = orders["event"] == FILLED
+    """One row a fill, numbered within its order."""
+    event = np.ascontiguousarray(orders["event"])
+    in_parts = _in_parts(event)
+    filled = (event == FILLED) | (event == PARTIAL) if in_parts else event == FILLED
     fills, ids = orders[filled], ids.filter(pa.array(filled))
+    rests = fills["kind"] == LIMIT
+    number: Any = pa.array(np.ascontiguousarray(fills["number"])).cast(pa.string()) if in_parts else "1"
     return _frame(
         symbol=pa.repeat(symbol, len(fills)),
-        fill_id=pc.binary_join_element_wise(ids, "1", "-"),
+        fill_id=pc.binary_join_element_wise(ids, number, "-"),
         order_id=ids,
         trade_id=fills["trade"],
         ts=index.take(fills["bar"]),
@@ -85,7 +108,7 @@ def fill_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, symbol: str)
         amount=fills["amount"],
         fee=fills["fee"],
         fee_currency=pa.nulls(len(fills), pa.string()),
-        liquidity=pa.repeat("taker", len(fills)),
+        liquidity=_words(rests, LIQUIDITY) if rests.any() else pa.repeat(LIQUIDITY[0], len(fills)),
         reason=_words(fills["reason"], REASONS),
     )
 
@@ -101,7 +124,7 @@ def trade_frame(
     absent = np.searchsorted(gaps, last_bar) - np.searchsorted(gaps, orders["decision"][entry])
     entry_holding = trades["amount"] * trades["entry_price"]
     exit_holding = trades["amount"] * trades["exit_price"]
-    profit = side * (exit_holding - entry_holding) - trades["fees"]
+    profit = side * (exit_holding - entry_holding) - trades["fees"] - trades["carry"]
     exit_reason = orders["reason"][leave] if len(trades) else leave
     columns = {
         "symbol": pa.repeat(symbol, len(trades)),
@@ -116,6 +139,7 @@ def trade_frame(
         "entry_holding": entry_holding,
         "exit_holding": exit_holding,
         "fees": trades["fees"],
+        "carry": trades["carry"],
         "profit": profit,
         "return": profit / entry_holding,
         "exit_reason": _words(exit_reason, REASONS, absent=is_open),
@@ -133,6 +157,11 @@ def equity_frame(bars: Bars, cash: Floats, position: Floats, equity: Floats, dra
     """One row a candle, valued at its close."""
     # The closes are copied: the frame may be written to, the candles may not.
     return _frame(ts=bars.ts, cash=cash, position=position, price=bars.closes.copy(), equity=equity, drawdown=drawdown)
+
+
+def _in_parts(event: npt.NDArray[np.int64]) -> bool:
+    """Tell whether an order was filled in parts, given up or left waiting: without, each has one row and one fill."""
+    return bool(event.max(initial=INTENT) > INTENT)
 
 
 def _words(codes: Any, words: Sequence[str], absent: npt.NDArray[np.bool_] | None = None) -> pa.Array:

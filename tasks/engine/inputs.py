@@ -45,7 +45,7 @@ def read_target(target: pd.Series | npt.ArrayLike, index: pd.Index) -> Floats:
     if isinstance(target, pd.Series) and not (target.index is index or target.index.equals(index)):
         raise BadInput("the target's index is not the candles': give one target a candle, at the same instants")
     try:
-        goal = _frozen(target)
+        goal = frozen(target)
     except (TypeError, ValueError):
         raise BadInput("the target holds something that is not a number: use -1 to 1, or NaN for no signal") from None
     if goal.shape != (len(index),):
@@ -109,7 +109,7 @@ def check_prices(bars: Bars) -> None:
         )
 
 
-def _frozen(values: pd.Series | npt.ArrayLike) -> Floats:
+def frozen(values: pd.Series | npt.ArrayLike) -> Floats:
     """Return a read-only array of floats; read-only always, as compiled code is made for one kind of array."""
     if isinstance(values, pd.Series) and values.dtype != np.float64:
         values = values.to_numpy(np.float64, na_value=np.nan)
@@ -123,7 +123,7 @@ def _read_prices(candles: pd.DataFrame, name: str) -> Floats:
     if not isinstance(column, pd.Series):
         raise BadInput(f"candles have more than one column {name}")
     try:
-        return _frozen(column)
+        return frozen(column)
     except (TypeError, ValueError):
         raise BadInput(f"the candles' column {name} holds something that is not a number") from None
 

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, TypedDict
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypedDict, cast
 
 from data.errors import BadInput, unknown
+from tasks.engine.fees import Tier, read_tiers
+from tasks.engine.slippage import Slippage, read_slippage
+
+DEFAULT_FEE = 0.004
+"""Kraken's taker fee in its lowest tier: what is assumed where none is given."""
+
+COLUMN = "column"
+"""Given as the rate of funding: the candles have a column `funding`."""
+
+FUNDING_HOURS = 8.0
+"""Between two payments of funding, from midnight UTC on: the usual interval."""
 
 
 class Rules(NamedTuple):
     """Numbers only, as compiled code takes them; what is absent has the value that makes it void."""
 
     fee: float
-    """Fraction of the cost, a side."""
+    """Fraction of the cost, a side, of an order that takes; by tiers, that of the first."""
     slippage: float
-    """Fraction of the price, in the direction that hurts."""
+    """Fraction of the price, in the direction that hurts; what grows with the order comes on top."""
     fraction: float
     """Share of equity that a target of 1 stands for."""
     amount: float
@@ -27,6 +39,17 @@ class Rules(NamedTuple):
     """Amounts are multiples of it; 0: any amount. In base currency, as the next; the third in quote currency."""
     min_amount: float
     min_cost: float
+    maker_fee: float
+    """As `fee`, of an order that rests."""
+    tiers: float
+    """Fee tiers there are: the account has them; 0: none."""
+    impact: float
+    """Impact of an order is this * friction * amount ** power; 0: none. The friction is a series of `costs`."""
+    power: float
+    max_volume_share: float
+    """Share of a bar's volume that is filled in it at most; infinite: all is filled."""
+    carried: float
+    """1: to hold a position costs what the series of `costs` say; 0: nothing."""
 
 
 class Limits(NamedTuple):
@@ -55,8 +78,14 @@ class Limits(NamedTuple):
 class Terms(TypedDict, total=False):
     """What `simulate` may be told beside candles and target; `make_rules` and `make_limits` have the defaults."""
 
-    fee: float
-    slippage: float
+    fee: float | None
+    maker_fee: float | None
+    fee_tiers: Sequence[Tier | str] | None
+    slippage: float | str | Slippage
+    max_volume_share: float | None
+    borrow: float | None
+    funding: float | str | None
+    funding_hours: float
     fraction: float
     amount: float | None
     stop_loss: float | None
@@ -88,8 +117,14 @@ def read_terms(terms: Terms) -> tuple[Rules, Limits]:
 
 def make_rules(
     *,
-    fee: float = 0.004,
-    slippage: float = 0.0005,
+    fee: float | None = None,
+    maker_fee: float | None = None,
+    fee_tiers: Sequence[Tier | str] | None = None,
+    slippage: float | str | Slippage = 0.0005,
+    max_volume_share: float | None = None,
+    borrow: float | None = None,
+    funding: float | str | None = None,
+    funding_hours: float = FUNDING_HOURS,
     fraction: float = 1.0,
     amount: float | None = None,
     stop_loss: float | None = None,
@@ -102,9 +137,15 @@ def make_rules(
     """Check each number and put the void value where one is absent. Raises BadInput naming the first bad one."""
     if amount is not None and fraction != 1.0:
         raise BadInput(f"amount {amount:g} and fraction {fraction:g} are both given: size by one of them")
+    tiers, model = read_tiers(fee_tiers), read_slippage(slippage)
+    if tiers and not (fee is None and maker_fee is None):
+        raise BadInput("fee_tiers are given and a fee beside them: give one or the other")
+    first = tiers[0] if tiers else (0.0, maker_fee, DEFAULT_FEE if fee is None else fee)
+    taker = _within("fee", first[2], 0.0, 1.0, low_included=True)
+    check_carry(borrow, funding, funding_hours)
     return Rules(
-        fee=_within("fee", fee, 0.0, 1.0, low_included=True),
-        slippage=_within("slippage", slippage, 0.0, 1.0, low_included=True),
+        fee=taker,
+        slippage=model.fraction,
         fraction=_within("fraction", fraction, 0.0, 1.0, high_included=True),
         amount=_within("amount", amount, absent=0.0),
         stop_loss=_within("stop_loss", stop_loss, 0.0, 1.0, absent=math.inf),
@@ -113,6 +154,12 @@ def make_rules(
         amount_step=_within("amount_step", amount_step, absent=0.0),
         min_amount=_within("min_amount", min_amount, low_included=True, absent=0.0),
         min_cost=_within("min_cost", min_cost, low_included=True, absent=0.0),
+        maker_fee=_within("maker_fee", first[1], 0.0, 1.0, low_included=True, absent=taker),
+        tiers=float(len(tiers)),
+        impact=model.impact,
+        power=model.power,
+        max_volume_share=_within("max_volume_share", max_volume_share, 0.0, 1.0, high_included=True, absent=math.inf),
+        carried=float(bool(borrow or funding)),
     )
 
 
@@ -140,6 +187,18 @@ def make_limits(
         max_signal_age=_within("max_signal_age", max_signal_age, absent=math.inf),
         long_only=float(long_only),
     )
+
+
+def check_carry(borrow: float | None, funding: float | str | None, funding_hours: float) -> tuple[float, float, float]:
+    """Return the yearly rate of borrowing, the rate of funding (NaN: the candles have it) and the hours between.
+
+    Raises BadInput naming the first bad one.
+    """
+    rate = math.nan if funding == COLUMN else _within("funding", cast("float | None", funding), -1.0, 1.0, absent=0.0)
+    hours = _within("funding_hours", funding_hours, 0.0, 24.0, high_included=True)
+    if not (24.0 / hours).is_integer():
+        raise BadInput(f"funding_hours must divide a day, and {hours:g} do not")
+    return _within("borrow", borrow, low_included=True, absent=0.0), rate, hours
 
 
 def check_cash(cash: float) -> float:

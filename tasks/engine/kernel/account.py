@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tasks.engine.fees import FEE_DAYS, MOST_TIERS, Tiers
 from tasks.engine.rules import NO_LIMITS, Limits, Rules
 
 Floats = npt.NDArray[np.float64]
@@ -50,6 +51,35 @@ ACCOUNT = np.dtype(
         ("resumes", "i8"),  # first bar that may be entered in after a stop
         ("order_day", "i8"),  # day of the last order
         ("placed", "i8"),  # orders in it
+        ("costly", "i8"),  # 1: some of the next fields are to be kept bar by bar
+        ("taker", "f8"),  # fee of an order that takes, now
+        ("maker", "f8"),  # and of one that rests
+        ("tiers", "i8"),  # fee tiers there are; 0: one fee for ever
+        ("tier", "f8", (MOST_TIERS, 3)),  # volume from which each holds, its maker and its taker fee
+        ("traded", "f8", (FEE_DAYS,)),  # cost of what was traded, by day modulo their number
+        ("fee_day", "i8"),  # day up to which that is kept
+        ("friction", "f8"),  # how little the market bears
+        ("carried", "i8"),  # 1: to hold costs something
+        ("carry", "f8"),  # what the trade that is open has cost so far
+        ("capped", "i8"),  # 1: a bar's volume limits what is filled in it
+        ("capacity", "f8"),  # what may still be filled in this bar, base currency
+        ("working", "i8"),  # of an order that is not filled whole, where its rest is tried; see `parts`
+        ("leg", "i8"),  # the order: its fields are those of the log
+        ("kind", "i8"),
+        ("why", "i8"),
+        ("side", "i8"),
+        ("ordered", "f8"),
+        ("rest", "f8"),
+        ("aim", "f8"),  # position when it is filled whole
+        ("trigger", "f8"),
+        ("number", "i8"),  # fills so far
+        ("decided", "i8"),
+        ("attempt", "i8"),
+        ("exit_decided", "i8"),  # decision of the last exit that was sent
+        ("exits", "i8"),  # sent for that decision
+        ("asked", "i8"),  # bar of the decision that is being carried out
+        ("asked_at", "i8"),  # its close: the instant
+        ("asked_close", "f8"),  # and the price
     ]
 )
 
@@ -58,11 +88,18 @@ NOTHING = -1  # there is no order to make
 NOISE = 1e-14  # relative; two prices or amounts nearer than this differ by rounding alone
 
 
-def new_account(cash: float, rules: Rules, limits: Limits, length: int) -> npt.NDArray[np.void]:
-    """Return an account of one row with nothing but its cash."""
+def new_account(cash: float, rules: Rules, limits: Limits, length: int, tiers: Tiers = ()) -> npt.NDArray[np.void]:
+    """Return an account of one row with nothing but its cash; `tiers` are those of `rules`, if it has any."""
     account = np.zeros(1, ACCOUNT)
     account["cash"] = account["peak"] = account["equity"] = account["morning"] = cash
     account["guarded"] = min(rules.stop_loss, rules.take_profit, rules.trailing_stop) < np.inf
     account["limited"] = limits != NO_LIMITS
     account["length"] = length
+    account["taker"], account["maker"] = rules.fee, rules.maker_fee
+    account["tiers"] = len(tiers)
+    for row, tier in enumerate(tiers):
+        account["tier"][0, row] = tier
+    account["carried"], account["capped"] = rules.carried, rules.max_volume_share < np.inf
+    account["costly"] = bool(tiers) or rules.impact or rules.carried or account["capped"][0]
+    account["exit_decided"] = -1
     return account

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.engine.codes import CLOSE, DAILY_LOSS, DRAWDOWN, LIMIT, RUIN, SIGNAL
+from tasks.engine.codes import CLOSE, DAILY_LOSS, DRAWDOWN, EXIT, LEFT, LIMIT, OPEN, REPLACED, RUIN, SIGNAL
 from tasks.engine.kernel.account import DAY, NOTHING, Floats, Record
 from tasks.engine.kernel.compiled import compiled
-from tasks.engine.kernel.fills import place
 from tasks.engine.kernel.orders import draft_exit, draft_next
+from tasks.engine.kernel.parts import AT_OPENS, INSIDE, carry_on, fill_some, give_up, send
+from tasks.engine.kernel.sizing import round_down
 from tasks.engine.rules import Limits, Rules
 
 
@@ -35,15 +36,22 @@ def rebalance(
     rules: Rules,
     limits: Limits,
 ) -> None:
-    """Do what is pending: in one order, or in two where the position changes side."""
-    account.pending, account.target = 0, account.goal
-    age = (at - account.closed) / 1e6
+    """Do what is pending, or what was left of it: in one order, or in two where the position changes side."""
     going_on = True
+    if account.pending:
+        if account.working and not account.looking_ahead:
+            give_up(account, orders, bar, REPLACED)
+        account.pending, account.target = 0, account.goal
+        account.asked, account.asked_at, account.asked_close = decision, account.closed, account.close
+    else:
+        going_on = carry_on(account, orders, trades, bar, market, rules, limits) and account.leg == CLOSE
+        account.closed, account.close = account.asked_at, account.asked_close
+    age = (at - account.closed) / 1e6
     while going_on:
         order = orders[account.orders]
         why = draft_next(account, order, bar, at, age, market, rules, limits)
-        going_on = (
-            why != NOTHING and place(account, order, trades, bar, decision, at, why, limits) and order.leg == CLOSE
+        going_on = why != NOTHING and (
+            send(account, order, trades, bar, account.asked, at, why, rules, limits) and order.leg == CLOSE
         )
 
 
@@ -61,15 +69,27 @@ def protect(
     limits: Limits,
 ) -> None:
     """Leave the position where the bar touches its stop or its take-profit."""
+    if account.working == AT_OPENS and account.leg != OPEN:
+        return  # it is being left already
     trade, order = trades[account.trades - 1], orders[account.orders]
     why = draft_exit(account, order, trade, open_, high, low, rules)
     if why == NOTHING:
         return
+    if account.capped and order.kind == LIMIT:
+        if round_down(account.capacity, rules.amount_step) <= 0.0:
+            return
+        if account.working == INSIDE:
+            fill_some(account, order, trades, bar, order.market, account.rest, rules, limits)
+            return
+    if account.working and not why:
+        give_up(account, orders, bar, LEFT)
+        order = orders[account.orders]
+        draft_exit(account, order, trade, open_, high, low, rules)
     if order.kind == LIMIT:
         # The adverse side of the bar is taken to come first.
         adverse = low if trade.side > 0 else high
         account.low, account.high = min(account.low, adverse), max(account.high, adverse)
-    place(account, order, trades, bar, account.decision, at, why, limits)
+    send(account, order, trades, bar, account.decision, at, why, rules, limits)
 
 
 @compiled
@@ -94,7 +114,8 @@ def watch(account: Record, at: int, close: float, worth: float, limits: Limits) 
         account.locked = 1
     if worth <= (1.0 - limits.max_drawdown) * account.peak:
         account.stopped = 1
-    if (account.locked or account.stopped) and account.position != 0.0 and not account.dust and not account.ruined:
+    leaving = account.dust or account.ruined or (account.working == AT_OPENS and account.leg == EXIT)
+    if (account.locked or account.stopped) and account.position != 0.0 and not leaving:
         account.pending, account.reason = 1, DRAWDOWN if account.stopped else DAILY_LOSS
     if worth <= 0.0 and not account.ruined:
         account.ruined, account.pending, account.reason = 1, 1, RUIN
@@ -117,7 +138,9 @@ def decide(account: Record, goal: float, limits: Limits) -> None:
         return
     if goal < 0.0 and limits.long_only:
         goal = 0.0
-    if account.pending and account.reason != SIGNAL:
+    if account.working == AT_OPENS and not account.pending and account.reason != SIGNAL:
+        account.goal = account.target = goal
+    elif account.pending and account.reason != SIGNAL:
         account.goal = goal  # all is to be sold; the wish goes with it
     else:
         account.pending, account.goal, account.reason = int(goal != account.target), goal, SIGNAL

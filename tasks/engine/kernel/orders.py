@@ -19,6 +19,7 @@ from tasks.engine.codes import (
     NO_EQUITY,
     NO_ROOM,
     NO_STEP,
+    NO_VOLUME,
     OPEN,
     RUIN,
     SIGNAL,
@@ -31,6 +32,7 @@ from tasks.engine.codes import (
 )
 from tasks.engine.kernel.account import DAY, NOISE, NOTHING, Record
 from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.costs import paid
 from tasks.engine.kernel.sizing import difference, round_down, size, within
 from tasks.engine.rules import Limits, Rules
 
@@ -59,6 +61,8 @@ def refusal(account: Record, order: Record, rules: Rules) -> int:
     """Return why the market would not take an order; 0: it would."""
     market, change = order.market, order.side * order.amount
     equity = account.cash + account.position * market
+    if rules.impact > 0.0 and account.friction == np.inf and order.kind != LIMIT:
+        return NO_VOLUME
     if change == 0.0:
         return NO_STEP if equity > 0.0 else NO_EQUITY
     if order.amount < rules.min_amount:
@@ -69,7 +73,7 @@ def refusal(account: Record, order: Record, rules: Rules) -> int:
     grows = change * account.position >= 0.0
     free = equity - abs(account.position) * market
     # Sized by a fraction of equity, an order is always covered.
-    if rules.amount > 0.0 and grows and cost * (1.0 + rules.fee) > free + NOISE * equity:
+    if rules.amount > 0.0 and grows and cost * (1.0 + account.taker) > free + NOISE * equity:
         return NO_CASH
     return 0
 
@@ -94,11 +98,12 @@ def draft(
     """
     change = difference(wanted, account.position, rules.amount_step)
     side = side if change == 0.0 else 1 if change > 0.0 else -1
-    price = market if kind == LIMIT else market * (1.0 + side * rules.slippage)
+    price = market if kind == LIMIT else paid(account, market, side, abs(change), rules)
     order.leg, order.kind, order.reason = leg, kind, reason
     order.side, order.amount, order.trigger = side, abs(change), trigger
     order.market, order.price, order.position = market, price, wanted
-    order.fee, order.trade = rules.fee * price * abs(change), 0
+    order.fee, order.trade = (account.maker if kind == LIMIT else account.taker) * price * abs(change), 0
+    order.ordered, order.number, order.attempt = abs(change), 1, 1
 
 
 @compiled

@@ -6,7 +6,10 @@ import numpy as np
 
 from tasks.engine.kernel.account import NOISE, Record
 from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.costs import impact
 from tasks.engine.rules import Limits, Rules
+
+HALVINGS = 64
 
 
 @compiled
@@ -40,20 +43,42 @@ def difference(wanted: float, position: float, step: float) -> float:
 
 
 @compiled
+def affordable(account: Record, held: float, most: float, rules: Rules) -> float:
+    """Return the largest amount to hold of which the part beyond `held`, with its impact, makes all no dearer than
+    `most` is without one: `amount * (1 + impact of (amount - held)) <= most`.
+
+    The left side rises with the amount, so halving finds it: as often as a float has digits, and always from below.
+    """
+    if rules.impact == 0.0 or most <= held or most == np.inf:
+        return most
+    low, high = 0.0, most - held
+    for _ in range(HALVINGS):
+        more = 0.5 * (low + high)
+        if (held + more) * (1.0 + impact(account, more, rules)) <= most:
+            low = more
+        else:
+            high = more
+    return held + low
+
+
+@compiled
 def size(account: Record, market: float, target: float, rules: Rules) -> float:
-    """Return the wanted position before rounding. Without equity it is none."""
+    """Return the wanted position before rounding: what the equity pays for, impact and fee included. Without, none."""
     if rules.amount > 0.0:
         return target * rules.amount
     equity: float = max(account.cash + account.position * market, 0.0)
-    return target * rules.fraction * equity / (market * (1.0 + rules.slippage) * (1.0 + rules.fee))
+    wanted: float = target * rules.fraction * equity / (market * (1.0 + rules.slippage) * (1.0 + account.taker))
+    if rules.impact > 0.0:
+        wanted = np.copysign(affordable(account, abs(account.position), abs(wanted), rules), wanted)
+    return wanted
 
 
 @compiled
 def within(account: Record, wanted: float, price: float, rules: Rules, limits: Limits) -> float:
     """Cut a wanted position that is larger than the one held, and on its side, to what the limits leave of it."""
     step, held = rules.amount_step, abs(account.position)
-    room = round_down(limits.max_order / price, step)
+    room = round_down(affordable(account, 0.0, limits.max_order / price, rules), step)
     reach = held + room if step == 0.0 else multiple(np.rint(held / step) + np.rint(room / step), step)
-    most = min(round_down(limits.max_position / price, step), reach)
+    most = min(round_down(affordable(account, held, limits.max_position / price, rules), step), reach)
     cut: float = np.copysign(max(min(abs(wanted), most), held), wanted)
     return cut

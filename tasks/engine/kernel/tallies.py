@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from tasks.engine.costs import Costs
 from tasks.engine.kernel.account import Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, protect, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.costs import begin_bar, hold
+from tasks.engine.kernel.parts import AT_OPENS
 from tasks.engine.rules import Limits, Rules
 
 
@@ -16,7 +19,8 @@ def tally_trades(account: Record, trades: Record, tally: Record) -> None:
     open_ = account.position != 0.0
     for row in range(account.trades - int(open_)):
         trade = trades[row]
-        profit = trade.side * (trade.amount * trade.exit_price - trade.amount * trade.entry_price) - trade.fees
+        moved = trade.side * (trade.amount * trade.exit_price - trade.amount * trade.entry_price)
+        profit = moved - trade.fees - trade.carry
         tally.closed += 1
         tally.fees += trade.fees
         if profit > 0.0:
@@ -41,12 +45,19 @@ def tally_close(account: Record, tally: Record, bar: int, worth: float) -> None:
 
 
 @compiled
+def idle(account: Record) -> bool:
+    """Tell whether nothing but a decision or ruin can happen to an account."""
+    busy = account.pending or account.limited or account.costly
+    return not (busy or (account.guarded and account.position != 0.0))
+
+
+@compiled
 def coast(
     account: Record, tally: Record, bar: int, closes: Floats, target: Floats, ends: Ints, period: int, values: Floats
 ) -> tuple[int, int]:
     """Pass over the bars from this one on at which nothing is decided; return the first that is left, and the period.
 
-    For an account to which only a decision or ruin can happen: no order is pending, no stop or limit looked for.
+    For an idle account.
     """
     cash, position, acted = account.cash, account.position, account.target
     peak, drawdown, first = account.peak, tally.drawdown, bar
@@ -79,6 +90,7 @@ def measure(
     lows: Floats,
     closes: Floats,
     target: Floats,
+    costs: Costs,
     rules: Rules,
     limits: Limits,
     ends: Ints,
@@ -86,17 +98,23 @@ def measure(
     tallies: Record,
 ) -> None:
     """Simulate all bars as `advance` does; `values` gets the equity at the bars `ends`, `tallies` has one row."""
-    account, tally = accounts[0], tallies[0]
+    account, tally, costly = accounts[0], tallies[0], accounts[0].costly
     bar, period, tally.ruin = 0, 0, -1
     while bar < opens.size:
-        if not (account.pending or account.limited or (account.guarded and account.position != 0.0)):
+        if idle(account):
             bar, period = coast(account, tally, bar, closes, target, ends, period, values)
             if bar == opens.size:
                 break
-        if account.pending:
+        if costly:
+            # At bar 0 nothing is held and nothing filled, so that what index -1 says of the bar before is no matter.
+            between = costs.long_between[bar], costs.short_between[bar]
+            begin_bar(account, ts[bar], closes[bar - 1], costs.friction[bar - 1], costs.volume[bar], *between, rules)
+        if account.pending or (costly and account.working == AT_OPENS):
             rebalance(account, orders, trades, bar, bar - 1, ts[bar], opens[bar], rules, limits)
         if account.guarded and account.position != 0.0 and not account.dust:
             protect(account, orders, trades, bar, ts[bar], opens[bar], highs[bar], lows[bar], rules, limits)
+        if costly:
+            hold(account, closes[bar], costs.long[bar], costs.short[bar])
         worth = value(account, highs[bar], lows[bar], closes[bar])
         if worth <= 0.0 or account.limited:
             watch(account, ts[bar], closes[bar], worth, limits)
