@@ -223,9 +223,12 @@ def _practice(processes: Processes) -> PracticeMarket:
 
 
 def _backtest() -> None:
+    # A server that has just started is slow or busy: wait for it, as nothing is traded by this run
+    patient = {"PREFECT_API_REQUEST_TIMEOUT": "60", "PREFECT_CLIENT_MAX_RETRIES": "5", **os.environ}
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "backtest"], cwd=CHECKOUT, stdout=subprocess.DEVNULL, check=False
-    )
+        [sys.executable, "-m", "flows.cli", "backtest"],
+        cwd=CHECKOUT, env=patient, stdout=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
     if done.returncode:
         raise JarvisError("the backtest of the sample failed; the line above says why")
 

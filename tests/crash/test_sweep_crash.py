@@ -64,7 +64,7 @@ def finished(process: subprocess.Popen[str]) -> None:
 def test_a_sweep_that_was_killed_goes_on_where_it_stopped(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    strategy, trace = traced(tmp_path, 0.1 if kind == "grid" else 0.25)
+    strategy, trace = traced(tmp_path, 0.5)  # so slowly that it cannot end before the kill
     parameters = SweepParameters(**MINE | {"strategy": str(strategy)} | SWEEPS[kind])
     killed, whole = Lake(tmp_path / "killed"), Lake(tmp_path / "whole")
     for lake in (killed, whole):
@@ -78,6 +78,7 @@ def test_a_sweep_that_was_killed_goes_on_where_it_stopped(
     assert 0 < kept.num_rows < kept["wanted"][0].as_py()
     assert killed.version("runs") == -1
     trace.write_text("")
+    trace.with_name("hurry").touch()
     finished(command(killed, parameters))
     again = {line.split()[0] for line in trace.read_text().splitlines()}
     if kind != "walk":  # whose best sets are tried once more

@@ -145,7 +145,7 @@ def test_both_addresses_are_printed_and_answer(up: Up) -> None:
 
 def test_the_backtest_of_the_sample_is_in_the_lake_and_in_prefect(up: Up) -> None:
     runs = up.ask("POST", "/flow_runs/filter", flow_runs={"tags": {"all_": ["sma_crossover"]}})
-    assert [run["state_name"] for run in runs] == ["Completed"]
+    assert [run["state_name"] for run in runs] == ["Completed"], up.lines
     assert up.sql("select flow_run_id from runs where kind = 'backtest'") == [{"flow_run_id": runs[0]["id"]}]
 
 

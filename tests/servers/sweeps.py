@@ -34,13 +34,17 @@ class Traced(Strategy):
     def generate(self, candles):
         with Path({trace!r}).open("a") as trace:
             trace.write(f"{{self.window}} {{os.getpid()}}\\n")
-        time.sleep({seconds})
+        if not Path({trace!r}).with_name("hurry").exists():
+            time.sleep({seconds})
         return DataFrame({{"target": above(candles["close"], candles["close"].rolling(self.window).mean())}})
 '''
 
 
 def traced(folder: Path, seconds: float) -> tuple[Path, Path]:
-    """Write a strategy that takes so long for a set; return its file and that of its trace: window, process id."""
+    """Write a strategy; return its file and that of its trace, in which a line is the window and the process of a set.
+
+    A set takes so many seconds until a file `hurry` lies beside the trace.
+    """
     file, trace = folder / "traced.py", folder / "trace"
     file.write_text(TRACED.format(trace=str(trace), seconds=seconds), encoding="utf-8")
     return file, trace
