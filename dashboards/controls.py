@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import param
-from panel.custom import JSComponent
 
+from dashboards.component import Component
 from dashboards.look import asset, script
 
 
-class Shell(JSComponent):
+class Shell(Component):
     """Keeps the address bar, the theme and the title of the browser in step with the session; shows nothing itself."""
 
     query = param.Dict(default={}, doc="The page's parameters, as they stand in the address bar.")
@@ -19,7 +19,7 @@ class Shell(JSComponent):
     _esm = asset("shell.js")
 
 
-class RunPicker(JSComponent):
+class RunPicker(Component):
     """A searchable box of runs; `runs` are dicts with id, title, details, where and when, all shown as text."""
 
     runs = param.List(default=[], doc="What the list shows: the newest runs that have the words of `search`.")
