@@ -109,6 +109,10 @@ class LinkedCharts(ABC):
         """Ask all the questions for a view (None: all of the run)."""
         return await together({name: self.session.hub.ask(question, run) for name, question in self._questions.items()})
 
+    def above(self, run: Run, card: str) -> list[Any]:  # noqa: ARG002 - some charts have something to choose
+        """Return what stands above the chart of a card."""
+        return []
+
     def _renew(self, run: Run, charts: Charts, drawn: Drawn) -> None:
         if self.charts is None or not renew(self.charts.time, self._drawn, charts.time, drawn):
             self._show(run, charts, drawn)
@@ -119,7 +123,7 @@ class LinkedCharts(ABC):
             if isinstance(figures, str):
                 self.cards[name].fail(figures)
             else:
-                self.cards[name].show(*map(_pane, figures))
+                self.cards[name].show(*self.above(run, name), *map(_pane, figures))
                 self.cards[name].failed = any(isinstance(figure, str) for figure in figures)  # something is left out
 
 

@@ -1,4 +1,4 @@
-"""The two parts of a page that are made of JavaScript: its address with its theme, and the box to pick a run."""
+"""What pages have in common of JavaScript: the address with its theme, the box to pick a run, boxes to choose in."""
 
 from __future__ import annotations
 
@@ -31,3 +31,13 @@ class RunPicker(Component):
 
     _esm = script("picker.js")
     _stylesheets = [asset("picker.css")]  # noqa: RUF012
+
+
+class Selects(Component):
+    """Boxes side by side, each to choose one of some; `chosen` has the id of the option by the name of the box."""
+
+    boxes = param.List(default=[], doc="Boxes: dicts of name, label and options, which are dicts of id and title.")
+    chosen = param.Dict(default={}, doc="What is chosen, by name.")
+
+    _esm = script("selects.js")
+    _stylesheets = [asset("candle_table.css"), asset("selects.css")]  # noqa: RUF012

@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import param
-
 from dashboards import sweep_charts as charts
 from dashboards import sweep_queries, sweep_words
 from dashboards.chart_cards import drawn_or_fault
-from dashboards.component import Component
+from dashboards.controls import Selects
 from dashboards.hub import background
-from dashboards.look import Theme, asset, part, script
+from dashboards.look import Theme, part
 from dashboards.queries import Run
 from dashboards.return_cards import pane
 from dashboards.session import Card, Session
@@ -22,16 +20,6 @@ from data.errors import LakeError
 
 _NO_SPLIT = "All candles chose the best set, and none are left to judge it. For a sweep that leaves some:"
 _NOTHING = "No parameter of this sweep has more than one value among the sets that could be tried."
-
-
-class Selects(Component):
-    """Boxes side by side, each to choose one of some; `chosen` has the id of the option by the name of the box."""
-
-    boxes = param.List(default=[], doc="Boxes: dicts of name, label and options, which are dicts of id and title.")
-    chosen = param.Dict(default={}, doc="What is chosen, by name.")
-
-    _esm = script("selects.js")
-    _stylesheets = [asset("candle_table.css"), asset("selects.css")]  # noqa: RUF012
 
 
 class Chosen(NamedTuple):

@@ -12,7 +12,7 @@ from dashboards.look import asset, part
 from dashboards.metric_words import Metrics
 from dashboards.queries import Run
 from dashboards.return_cards import ReturnCards
-from dashboards.row_card import ACCOUNT, TRADES, RowCard
+from dashboards.row_card import ACCOUNT, POSITIONS, TRADES, RowCard
 from dashboards.run_charts import RunCharts
 from dashboards.run_page import RunPage
 from dashboards.session import Card, Session, Words
@@ -36,12 +36,12 @@ class BacktestPage(RunPage):
         self._compare = CompareCard(session)
         picked = session.query.get("trade", "")
         self._trades = RowCard(session, TRADES, picks=True, leads="trade-title", picked=picked)
-        self._account = RowCard(session, ACCOUNT)
+        self._account, self._positions = RowCard(session, ACCOUNT), RowCard(session, POSITIONS)
         self._trades.table.param.watch(lambda _: session.apply(self._pick_trade), "picked")
 
     @property
     def tables(self) -> Mapping[str, Card]:
-        """The verdict, the comparison, returns, trades, the trade that is picked, account and metrics."""
+        """The verdict, the comparison, returns, trades, the trade that is picked, account, positions and metrics."""
         return {
             "judged": self._judged,
             "compare": self._compare,
@@ -49,6 +49,7 @@ class BacktestPage(RunPage):
             "trades": self._trades,
             "trade": self._trade,
             "account": self._account,
+            "positions": self._positions,
             "portfolio": self._portfolio,
         }
 
@@ -70,6 +71,7 @@ class BacktestPage(RunPage):
             self._compare.fill(run),
             self._returns.fill(run),
             self._account.fill(run),
+            *([self._positions.fill(run)] if run.symbols else []),
             self.show(
                 turn,
                 self._portfolio,
@@ -104,8 +106,9 @@ class BacktestPage(RunPage):
 
     def _begin(self, runs: list[Run], run: Run | None) -> None:
         if run is not None and self.run is not None and run.run_id != self.run.run_id:
-            for card in (self._trades, self._account):
+            for card in (self._trades, self._account, self._positions):
                 card.forget()
+            self._positions.clear()
         super()._begin(runs, run)
 
     def _list(self, runs: list[Run] | None = None) -> None:

@@ -39,7 +39,7 @@ class SweepPage(RunPage):
                 sweep_queries.sets,
                 sweep_queries.sets_whole,
                 lambda _, rows: sweep_words.set_rows(rows, session.theme),
-                sweep_words.SET_HEADS,
+                lambda _: sweep_words.SET_HEADS,
                 ("text", "sort", "at"),
             ),
         )

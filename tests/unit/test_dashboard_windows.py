@@ -165,6 +165,7 @@ class Visitor:
 
     def __init__(self, lake: Lake) -> None:
         self.hub = Hub(lake)
+        self.query: dict[str, str] = {}
         self.asked: list[Window] = []
         glance = self.hub.glance
 
