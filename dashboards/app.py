@@ -70,7 +70,15 @@ class Dashboard:
     def servable(self) -> None:
         """Hand the page to the server."""
         title = "jarvis" if self.page is None else f"{self.page.title} · jarvis"
-        self.template.servable(title=title)
+        document = pn.state.curdoc or Document()
+        with document.models.freeze():  # else Bokeh looks through all models once for every slot
+            self.template.servable(title=title)
+
+
+class _Frame(pn.Template):
+    def __repr__(self) -> str:
+        """Tell no more than the name: Panel asks again with every slot, for a button that nobody sees."""
+        return type(self).__name__
 
 
 def build_dashboard(query: Mapping[str, str] | None = None) -> Dashboard:
@@ -123,7 +131,7 @@ def _refuse(query: Mapping[str, str]) -> Dashboard:
 
 
 def _template(markup: str, slots: Mapping[str, Viewable], theme: str, **values: Any) -> pn.Template:
-    template = pn.Template(asset("page.html").replace("<!-- page -->", markup))
+    template = _Frame(asset("page.html").replace("<!-- page -->", markup))
     for name, slot in slots.items():
         template.add_panel(name, slot)
     styles = "\n".join(asset(name) for name in ("colours.css", "page.css", "parts.css"))

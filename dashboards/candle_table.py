@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import param
-from panel.custom import JSComponent
 
+from dashboards.component import Component
 from dashboards.look import asset, script
 
 
-class CandleTable(JSComponent):
+class CandleTable(Component):
     """A page of rows, dicts of id, ts, verdict, detail and apart, all shown as text; one may be picked."""
 
     rows = param.List(default=[], doc="The candles of this page, newest first.")

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _THREAD = ThreadPoolExecutor(1, thread_name_prefix="charts")  # HoloViews keeps state of its own: one drawing at a time
+_SOON = 2.0
+"""Seconds after which a page has what it asked for, and nobody waits for the processor."""
+
 _logger = logging.getLogger("jarvis.dashboard")
 
 Answers = dict[str, Any]
@@ -93,8 +96,7 @@ class LinkedCharts(ABC):
         axis = self.charts.time if self.charts is not None and run.run_id == self._shown else None
         view = None if axis is None else (axis.start, axis.end)
         answers = await self.ask(run, view)
-        draw = asyncio.get_running_loop().run_in_executor(_THREAD, self.draw, run, answers, self.session.theme, view)
-        charts, drawn = await draw
+        charts, drawn = await in_turn(self.draw, run, answers, self.session.theme, view)
 
         def change() -> None:
             if turn == self._turn:
@@ -107,6 +109,10 @@ class LinkedCharts(ABC):
         """Ask all the questions for a view (None: all of the run)."""
         return await together({name: self.session.hub.ask(question, run) for name, question in self._questions.items()})
 
+    def above(self, run: Run, card: str) -> list[Any]:  # noqa: ARG002 - some charts have something to choose
+        """Return what stands above the chart of a card."""
+        return []
+
     def _renew(self, run: Run, charts: Charts, drawn: Drawn) -> None:
         if self.charts is None or not renew(self.charts.time, self._drawn, charts.time, drawn):
             self._show(run, charts, drawn)
@@ -117,7 +123,7 @@ class LinkedCharts(ABC):
             if isinstance(figures, str):
                 self.cards[name].fail(figures)
             else:
-                self.cards[name].show(*map(_pane, figures))
+                self.cards[name].show(*self.above(run, name), *map(_pane, figures))
                 self.cards[name].failed = any(isinstance(figure, str) for figure in figures)  # something is left out
 
 
@@ -131,8 +137,17 @@ async def together(asked: Mapping[str, Awaitable[Any]]) -> Answers:
 
 
 async def in_turn(draw: Callable[..., T], *details: Any) -> T:
-    """Draw with HoloViews in the one thread that does."""
-    return await asyncio.get_running_loop().run_in_executor(_THREAD, draw, *details)
+    """Draw with HoloViews in the one thread that does; soon after, it draws what the next one can begin with."""
+    loop = asyncio.get_running_loop()
+    drawn = await loop.run_in_executor(_THREAD, draw, *details)
+    loop.call_later(_SOON, _THREAD.submit, _draw_ahead)
+    return drawn
+
+
+def _draw_ahead() -> None:
+    from dashboards.charts import draw_ahead  # seconds to import, the first time
+
+    draw_ahead()
 
 
 def _pane(content: Any) -> Any:

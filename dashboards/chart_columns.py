@@ -23,7 +23,7 @@ def candle_columns(candles: Frame, indicators: Frame, names: Mapping[str, str], 
     """Return candles with their bodies, and the indicators at them; `names` are the columns of those, by name."""
     shown = candles.merge(indicators, on="ts", how="left")
     times = shown["ts"].to_numpy()
-    half = np.diff(times).min() * (_WIDTH / 2) if len(times) > 1 else np.timedelta64(0)
+    half = (np.diff(times).min() if len(times) > 1 else np.timedelta64(60, "s")) * (_WIDTH / 2)
     rose = shown["close"] >= shown["open"]
     prices = {name: shown[name].to_numpy() for name in ("open", "high", "low", "close")}
     return {
@@ -51,9 +51,3 @@ def equity_columns(equity: Frame, cash: float, first_open: float | None) -> Colu
     """Return the equity, and what the cash would have come to in the market from its first open on, where known."""
     held = {"hold": (cash * equity["price"] / first_open).to_numpy()} if first_open else {}
     return {name: equity[name].to_numpy() for name in ("ts", "equity", "drawdown")} | held
-
-
-def water_columns(equity: Frame) -> Columns:
-    """Return the outline of the area between the equity's peak and the equity: along the line, and back at 0."""
-    times, depth = equity["ts"].to_numpy(), equity["drawdown"].to_numpy()
-    return {"x": np.concatenate([times, times[::-1]]), "y": np.concatenate([depth, np.zeros(len(depth))])}

@@ -1,14 +1,13 @@
-"""The charts of a run, drawn with hvPlot: price with indicators and markers, equity, drawdown.
+"""The charts of a run: price with indicators and markers, equity, drawdown.
 
+hvPlot draws the candles; the lines and markers are added to its figure with Bokeh, which costs a tenth of the time.
 Drawing needs no session and no lock: it runs in a thread, and what it returns belongs to no document yet. Frames come
 from `queries`; times are naive UTC.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,18 +16,20 @@ import hvplot.pandas  # noqa: F401  (gives frames their .hvplot)
 import numpy as np
 import pandas as pd
 from bokeh.core.properties import value as literal
-from bokeh.models import CrosshairTool, CustomJS, HoverTool, NumeralTickFormatter, Range1d
+from bokeh.models import (
+    ColumnDataSource,
+    CrosshairTool,
+    CustomJS,
+    HoverTool,
+    NumeralTickFormatter,
+    Range1d,
+    Scatter,
+    VArea,
+)
 from bokeh.models.annotations import Legend, LegendItem, Span
 
-from dashboards.chart_columns import (
-    MARKER_COLUMNS,
-    Columns,
-    candle_columns,
-    equity_columns,
-    marker_columns,
-    water_columns,
-)
-from dashboards.figures import Figure, dress, time_axis
+from dashboards.chart_columns import MARKER_COLUMNS, Columns, candle_columns, equity_columns, marker_columns
+from dashboards.figures import Figure, blank, draw_line, dress, time_axis
 from dashboards.indicator_scales import split_indicators
 from dashboards.look import PALETTES, Theme, asset
 from dashboards.order_queries import Level
@@ -42,6 +43,8 @@ _RENDERER = hv.renderer("bokeh").instance()
 _RENDERER.notebook_context = True
 """Gives each plot a document of its own. Else that is whichever the process has in hand, maybe a visitor's who is just
 leaving, and it keeps the plot for good."""
+
+_drawn_ahead: list[Figure] = []
 
 Frame = pd.DataFrame
 Fed = list[tuple[Any, Columns]]
@@ -71,7 +74,7 @@ class Charts:
         self._crosshair = Span(dimension="height", line_color=self._colours.muted, line_dash="dotted")
         self._figures: list[Figure] = []
         self._readings: dict[str, tuple[Any, list[tuple[str, str]]]] = {}
-        self._fed: list[tuple[Any, str]] = []
+        self._sources: dict[str, ColumnDataSource] = {}
         self._fitted: list[tuple[Range1d, list[tuple[Any, list[str]]], float | None]] = []
         self._indicators: dict[str, str] = {}
         self._held: tuple[float, float | None] = 0.0, None
@@ -90,64 +93,55 @@ class Charts:
         drawn = [*beside, *itertools.chain(*below)]
         colours = dict(zip(drawn, itertools.cycle(self._colours.lines)))
         self._indicators = safe = {name: f"i{n}" for n, name in enumerate(indicators.columns[1:])}
-        shown = candles.merge(indicators, on="ts", how="left").rename(columns=safe)
-        layers = [self._candles(shown)]
-        layers += [_line(shown, safe[name], name, colours[name], PRICE_HEIGHT) for name in beside]
-        layers += [self._markers(markers, action) for action in _MARKS]
-        figure = self._render(layers, [*beside, "Buy", "Sell"], PRICE_HEIGHT, "price", "0,0.[00000]")
-        figures = [figure]
         columns = self._price_columns(candles, indicators, markers)
-        source = self._feed_candles(figure, columns["price"])
-        for layer in figure.renderers[-len(beside) - len(_MARKS) :]:
-            self._feed(layer, layer.name if layer.name in _MARKS else "price", columns)
+        figure = self._dressed(_drawn_ahead.pop() if _drawn_ahead else _candles(), PRICE_HEIGHT, "price")
+        figure.yaxis.formatter = NumeralTickFormatter(format="0,0.[00000]")
+        source = self._feed("price", columns["price"])
+        for layer in figure.renderers:
+            layer.data_source = source
+        lines = [draw_line(figure, source, safe[name], colours[name], name=name) for name in beside]
+        marks = [self._markers(figure, action, columns[action]) for action in _MARKS]
+        self._name_layers(figure, [*beside, "Buy", "Sell"], [*lines, *marks])
         prices = [(word.capitalize(), word) for word in ("open", "high", "low", "close")]
         self._readings["price"] = (source, prices + [(name, safe[name]) for name in drawn])
-        self._hover_markers(figure)
+        tips = asset("marker.html")
+        figure.add_tools(
+            HoverTool(renderers=marks, tooltips=tips, formatters={"@ts": "datetime"}, limit=1, attachment="above")
+        )
         fitted = [(source, ["low", "high"])]
         if levels is not None:
             fitted.append((draw_levels(figure, levels, candles, self._colours), [FIELD]))
         self._fit(figure, fitted)
-        for n, group in enumerate(below):
-            lines = [_line(shown, safe[name], name, colours[name], OSCILLATOR_HEIGHT) for name in group]
-            oscillator = self._render(lines, group, OSCILLATOR_HEIGHT, f"oscillator-{n}", "0,0.[00]")
-            for layer in oscillator.renderers:
-                self._feed(layer, "price", columns)
-            self._fit(oscillator, [(r.data_source, [r.glyph.y]) for r in oscillator.renderers])
-            figures.append(oscillator)
-        return figures
+        below_it = [
+            self._oscillator(f"oscillator-{n}", source, {name: (safe[name], colours[name]) for name in group})
+            for n, group in enumerate(below)
+        ]
+        return [figure, *below_it]
 
     def equity(self, equity: Frame, cash: float, first_open: float | None) -> list[Figure]:
         """Draw the equity and, where the first open is known, the same cash held in the market from there on."""
         self._held = cash, first_open
-        columns = {"equity": equity_columns(equity, cash, first_open)}
-        shown = pd.DataFrame(columns["equity"])
-        layers = [_line(shown, "equity", "Strategy", self._colours.equity, EQUITY_HEIGHT, width=2)]
-        values = [("Strategy", "equity")]
+        source = self._feed("equity", equity_columns(equity, cash, first_open))
+        figure = self._blank("equity", EQUITY_HEIGHT, "0,0")
+        lines, values = {}, [("Strategy", "equity")]
         if first_open:
-            layers.insert(0, _line(shown, "hold", "Buy and hold", self._colours.hold, EQUITY_HEIGHT))
+            lines["Buy and hold"] = draw_line(figure, source, "hold", self._colours.hold)
             values.append(("Buy and hold", "hold"))
-        names = ["Buy and hold", "Strategy"] if first_open else ["Strategy"]
-        figure = self._render(layers, names, EQUITY_HEIGHT, "equity", "0,0")
-        line = figure.renderers[-1]
-        if first_open:
-            line.data_source.data["hold"] = columns["equity"]["hold"]
-        for layer in figure.renderers:
-            self._feed(layer, "equity", columns)
-        self._readings["equity"] = (line.data_source, values)
-        self._fit(figure, [(r.data_source, [r.glyph.y]) for r in figure.renderers])
+        lines["Strategy"] = draw_line(figure, source, "equity", self._colours.equity, width=2)
+        self._name_layers(figure, [*lines], [*lines.values()])
+        self._readings["equity"] = (source, values)
+        self._fit(figure, [(source, [column for _, column in values])])
         return [figure]
 
     def drawdown(self, equity: Frame) -> list[Figure]:
         """Draw how far the equity stands below its peak."""
-        size: dict[str, Any] = {"responsive": True, "height": DRAWDOWN_HEIGHT}
-        water = equity.hvplot.area("ts", "drawdown", color=self._colours.down, alpha=0.25, line_width=0, **size)
-        line = _line(equity, "drawdown", "Drawdown", self._colours.down, DRAWDOWN_HEIGHT)
-        figure = self._render([water, line], [], DRAWDOWN_HEIGHT, "drawdown", "0.[0] %")
-        columns = {"equity": equity_columns(equity, *self._held), "water": water_columns(equity)}
-        for layer, topic in zip(figure.renderers, ("water", "equity"), strict=True):
-            self._feed(layer, topic, columns)
-        self._readings["drawdown"] = (figure.renderers[-1].data_source, [("Drawdown %", "drawdown")])
-        self._fit(figure, [(figure.renderers[-1].data_source, ["drawdown"])], ceiling=0.0)
+        source = self._feed("equity", equity_columns(equity, *self._held))
+        figure = self._blank("drawdown", DRAWDOWN_HEIGHT, "0.[0] %")
+        water = VArea(x="ts", y1=0, y2="drawdown", fill_color=self._colours.down, fill_alpha=0.25)
+        figure.add_glyph(source, water)
+        draw_line(figure, source, "drawdown", self._colours.down)
+        self._readings["drawdown"] = (source, [("Drawdown %", "drawdown")])
+        self._fit(figure, [(source, ["drawdown"])], ceiling=0.0)
         return [figure]
 
     def finer(
@@ -163,35 +157,18 @@ class Charts:
             markers = pd.DataFrame(columns=MARKER_COLUMNS) if markers is None else markers
             columns |= self._price_columns(candles, indicators, markers)
         if equity is not None:
-            columns |= {"equity": equity_columns(equity, *self._held), "water": water_columns(equity)}
-        return [
-            (source, {name: columns[topic][name] for name in source.data})
-            for source, topic in self._fed
-            if topic in columns
-        ]
+            columns["equity"] = equity_columns(equity, *self._held)
+        return [(source, columns[topic]) for topic, source in self._sources.items() if topic in columns]
 
     def _price_columns(self, candles: Frame, indicators: Frame, markers: Frame) -> dict[str, Columns]:
         marks = {action: marker_columns(markers, action) for action in _MARKS}
         return {"price": candle_columns(candles, indicators, self._indicators, self._colours), **marks}
 
-    def _feed_candles(self, figure: Figure, columns: Columns) -> Any:
-        """Let the candles show these columns; return the source that has them all."""
-        first = figure.renderers[0]
-        names = ["ts", "open", "high", "low", "close", "color", *self._indicators.values()]
-        first.data_source.data = {name: columns[name] for name in names}
-        first.glyph.line_color = "color"
-        self._fed.append((first.data_source, "price"))
-        if len(columns["ts"]) > 1:
-            bodies = figure.renderers[1]
-            bodies.data_source.data = {name: columns[name] for name in ("left", "right", "bottom", "top", "color")}
-            bodies.glyph.update(line_color="color", fill_color="color")
-            self._fed.append((bodies.data_source, "price"))
-        return first.data_source
-
-    def _feed(self, layer: Any, topic: str, columns: dict[str, Columns]) -> None:
-        source = layer.data_source
-        source.data = {name: columns[topic][name] for name in source.data}
-        self._fed.append((source, topic))
+    def _feed(self, topic: str, columns: Columns) -> ColumnDataSource:
+        """Return the one source that all layers of a topic show."""
+        if topic not in self._sources:
+            self._sources[topic] = ColumnDataSource(columns)
+        return self._sources[topic]
 
     def connect(self) -> None:
         """Let all the charts that were drawn tell the values under the pointer, in the page's `read-NAME` places."""
@@ -208,65 +185,39 @@ class Charts:
         """Let the price tell its values in another place of the page than that of the run's own chart."""
         self._readings[place] = self._readings.pop("price")
 
-    def _candles(self, candles: Frame) -> Any:
-        if len(candles) < 2:  # hvplot takes the width of a candle from the distance to the next
-            return candles.hvplot.scatter("ts", "close", hover_cols=["open", "high", "low"], **_size(PRICE_HEIGHT))
-        return candles.hvplot.ohlc(
-            "ts",
-            ["open", "low", "high", "close"],
-            pos_color=self._colours.up,
-            neg_color=self._colours.down,
-            bar_width=0.7,
-            **_size(PRICE_HEIGHT),
-        )
+    def _blank(self, name: str, height: int, form: str) -> Figure:
+        """Return a figure without layers; `form` is that of the values."""
+        figure = self._dressed(blank(name, height), height, name)
+        figure.yaxis.formatter = NumeralTickFormatter(format=form)
+        return figure
 
-    def _markers(self, markers: Frame, action: str) -> Any:
-        colour = self._colours.buy if action == "buy" else self._colours.sell
-        return (
-            markers[markers["action"] == action]
-            .hvplot.scatter(
-                "ts",
-                "price",
-                marker=_MARKS[action],
-                size=110 if len(markers) <= 100 else 50,
-                color=colour,
-                line_color=self._colours.edge,
-                hover_cols=["text", "amount", "profit", "events"],
-                **_size(PRICE_HEIGHT),
-            )
-            .opts(hooks=[lambda plot, _: setattr(plot.handles["glyph_renderer"], "name", action)])
-        )
-
-    def _render(self, layers: list[Any], names: list[str], height: int, name: str, number: str) -> Figure:
-        """Render layers; `names` are those of the last ones, for the legend."""
-        overlay = functools.reduce(operator.mul, layers)
-        figure = _RENDERER.get_plot(overlay).state
+    def _dressed(self, figure: Figure, height: int, name: str) -> Figure:
         figure.name = name
-        figure.right, figure.left = figure.left, []
         dress(figure, self.time, height, self._colours, CrosshairTool(overlay=self._crosshair))
-        figure.yaxis.formatter = NumeralTickFormatter(format=number)
-        self._name_layers(figure, names)
         self._figures.append(figure)
         return figure
 
-    def _name_layers(self, figure: Figure, names: list[str]) -> None:
-        for legend in figure.legend:  # HoloViews leaves out layers of one kind, and any that is alone
-            legend.visible = False
-        if not names:
-            return
-        named = zip(names, figure.renderers[-len(names) :], strict=True)
-        items = [LegendItem(label=literal(name), renderers=[renderer]) for name, renderer in named]
+    def _oscillator(self, name: str, source: ColumnDataSource, lines: dict[str, tuple[str, str]]) -> Figure:
+        """Draw indicators of a scale; `lines` are column and colour by name."""
+        figure = self._blank(name, OSCILLATOR_HEIGHT, "0,0.[00]")
+        layers = [draw_line(figure, source, column, colour, name=name) for name, (column, colour) in lines.items()]
+        self._name_layers(figure, [*lines], layers)
+        self._fit(figure, [(source, [column for column, _ in lines.values()])])
+        return figure
+
+    def _markers(self, figure: Figure, action: str, columns: Columns) -> Any:
+        colour = self._colours.buy if action == "buy" else self._colours.sell
+        size = 11 if len(columns["ts"]) <= 50 else 7
+        mark = Scatter(x="ts", y="price", marker=literal(_MARKS[action]), size=size)
+        mark.update(fill_color=colour, line_color=self._colours.edge)
+        return figure.add_glyph(self._feed(action, columns), mark, name=action)
+
+    def _name_layers(self, figure: Figure, names: list[str], layers: list[Any]) -> None:
+        items = [LegendItem(label=literal(name), renderers=[layer]) for name, layer in zip(names, layers, strict=True)]
         legend = Legend(items=items, location="top_left", orientation="horizontal", click_policy="hide")
         legend.update(background_fill_alpha=0, border_line_alpha=0, label_text_color=self._colours.text)
         legend.update(label_text_font_size="12px", padding=2, spacing=14, glyph_width=16, margin=4)
         figure.add_layout(legend)
-
-    def _hover_markers(self, figure: Figure) -> None:
-        marks = [renderer for action in _MARKS for renderer in figure.select(name=action)]
-        tips = asset("marker.html")
-        figure.add_tools(
-            HoverTool(renderers=marks, tooltips=tips, formatters={"@ts": "datetime"}, limit=1, attachment="above")
-        )
 
     def _fit(self, figure: Figure, sources: list[tuple[Any, list[str]]], ceiling: float | None = None) -> None:
         """Let the value axis follow what is in view, in the browser; `connect` fits it once here."""
@@ -315,14 +266,29 @@ def rehearse() -> None:
     charts.price(candles, candles[["ts"]].assign(line=1.0), markers)
     charts.equity(equity, 1.0, 1.0)
     charts.drawdown(equity)
+    draw_ahead()
 
 
-def _line(frame: Frame, column: str, label: str, colour: str, height: int, *, width: float = 1.4) -> Any:
-    return frame.hvplot.line("ts", column, label=label, color=colour, line_width=width, **_size(height))
+def draw_ahead() -> None:
+    """Have the candles drawn for whoever opens a run next: they are the most expensive part of its charts."""
+    if not _drawn_ahead:
+        _drawn_ahead.append(_candles())
 
 
-def _size(height: int) -> dict[str, Any]:
-    return {"responsive": True, "height": height}
+def _candles() -> Figure:
+    """Draw candles with hvPlot, of nothing yet: their columns are those of `candle_columns`."""
+    times = pd.date_range("2024-01-01", periods=2)
+    rows = pd.DataFrame({"ts": times, "open": [1.0, 2.0], "low": 1.0, "high": 2.0, "close": [2.0, 1.0]})
+    drawn = rows.hvplot.ohlc("ts", ["open", "low", "high", "close"], responsive=True, height=PRICE_HEIGHT)
+    figure = _RENDERER.get_plot(drawn).state
+    for legend in figure.legend:
+        legend.visible = False
+    figure.right, figure.left = figure.left, []
+    wicks, bodies = figure.renderers
+    for layer, colours in ((wicks, ["line_color"]), (bodies, ["line_color", "fill_color"])):
+        layer.glyph.update(**dict.fromkeys(colours, "color"))
+        layer.update(nonselection_glyph=None, hover_glyph=None, muted_glyph=None)
+    return figure
 
 
 def _milliseconds(time: pd.Timestamp) -> float:

@@ -1,14 +1,14 @@
-"""The two parts of a page that are made of JavaScript: its address with its theme, and the box to pick a run."""
+"""What pages have in common of JavaScript: the address with its theme, the box to pick a run, boxes to choose in."""
 
 from __future__ import annotations
 
 import param
-from panel.custom import JSComponent
 
+from dashboards.component import Component
 from dashboards.look import asset, script
 
 
-class Shell(JSComponent):
+class Shell(Component):
     """Keeps the address bar, the theme and the title of the browser in step with the session; shows nothing itself."""
 
     query = param.Dict(default={}, doc="The page's parameters, as they stand in the address bar.")
@@ -19,7 +19,7 @@ class Shell(JSComponent):
     _esm = asset("shell.js")
 
 
-class RunPicker(JSComponent):
+class RunPicker(Component):
     """A searchable box of runs; `runs` are dicts with id, title, details, where and when, all shown as text."""
 
     runs = param.List(default=[], doc="What the list shows: the newest runs that have the words of `search`.")
@@ -31,3 +31,13 @@ class RunPicker(JSComponent):
 
     _esm = script("picker.js")
     _stylesheets = [asset("picker.css")]  # noqa: RUF012
+
+
+class Selects(Component):
+    """Boxes side by side, each to choose one of some; `chosen` has the id of the option by the name of the box."""
+
+    boxes = param.List(default=[], doc="Boxes: dicts of name, label and options, which are dicts of id and title.")
+    chosen = param.Dict(default={}, doc="What is chosen, by name.")
+
+    _esm = script("selects.js")
+    _stylesheets = [asset("candle_table.css"), asset("selects.css")]  # noqa: RUF012

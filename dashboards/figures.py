@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from bokeh.models import CustomJS, DatetimeTickFormatter, NoOverlap, PanTool, Range1d, SaveTool, WheelZoomTool
+from bokeh.models import (
+    ColumnDataSource,
+    CustomJS,
+    DatetimeTickFormatter,
+    Line,
+    NoOverlap,
+    PanTool,
+    Range1d,
+    SaveTool,
+    WheelZoomTool,
+)
+from bokeh.plotting import figure as make_figure
 
 from dashboards.look import Palette, asset
 
@@ -14,6 +25,26 @@ Figure = Any
 def time_axis(start: float, end: float, bounds: tuple[float, float]) -> Range1d:
     """Return a range of time (milliseconds since 1970), which does not leave its bounds."""
     return Range1d(start=start, end=end, bounds=bounds, name="time")
+
+
+def blank(name: str, height: int, x_axis_type: Any = "datetime") -> Figure:
+    """Return a figure as wide as its card, without layers and tools, its values on the right."""
+    return make_figure(
+        name=name,
+        x_axis_type=x_axis_type,
+        y_axis_location="right",
+        sizing_mode="stretch_width",
+        height=height,
+        tools=[],
+    )
+
+
+def draw_line(
+    figure: Figure, source: ColumnDataSource, column: str, colour: str, *, name: str = "", width: float = 1.4
+) -> Any:
+    """Add a line of a column over its times `ts`; without a name it has the column's."""
+    glyph = Line(x="ts", y=column, line_color=colour, line_width=width)
+    return figure.add_glyph(source, glyph, name=name or column)  # not figure.line: that makes three glyphs of each
 
 
 def dress(figure: Figure, time: Range1d, height: int, colours: Palette, *tools: Any) -> None:

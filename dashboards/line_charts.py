@@ -5,7 +5,7 @@ What is drawn belongs to no document yet. Times are naive UTC.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,11 @@ from bokeh.models import (
     HoverTool,
     NumeralTickFormatter,
     Range1d,
+    VArea,
 )
 from bokeh.models.annotations import Legend, LegendItem, Span
-from bokeh.plotting import figure
 
-from dashboards.figures import Figure, dress, time_axis
+from dashboards.figures import Figure, blank, draw_line, dress, time_axis
 from dashboards.look import PALETTES, Theme, asset
 
 Frame = pd.DataFrame
@@ -53,11 +53,11 @@ class LineCharts:
         source = ColumnDataSource(
             {column: rows[column].to_numpy() for column in ("ts", *(one.column for one in lines))}
         )
-        made = _frame(name, height, "datetime")
+        made = blank(name, height)
         for column, _, colour in lines:
             if filled:
-                made.varea("ts", 0, column, source=source, fill_color=colour, fill_alpha=0.2)
-            made.line("ts", column, source=source, color=colour, line_width=1.6, name=column)
+                made.add_glyph(source, VArea(x="ts", y1=0, y2=column, fill_color=colour, fill_alpha=0.2))
+            draw_line(made, source, column, colour, width=1.6)
             if len(rows) == 1:
                 made.scatter("ts", column, source=source, color=colour, size=6, name=column)
         dress(made, self._time, height, self._colours, CrosshairTool(overlay=self._crosshair))
@@ -106,7 +106,7 @@ def bars(name: str, rows: Frame, theme: Theme, height: int) -> list[Figure]:
     colours = PALETTES[theme]
     shown = rows.assign(colour=np.where(rows["low"] < 0, colours.down, colours.up))
     source = ColumnDataSource({column: shown[column].to_numpy() for column in ("low", "high", "returns", "colour")})
-    made = _frame(name, height, "linear")
+    made = blank(name, height, "linear")
     made.quad("low", "high", "returns", 0, source=source, fill_color="colour", line_color=colours.edge, name=name)
     low, high = float(rows["low"].min()), float(rows["high"].max())
     margin = (high - low) * 0.02
@@ -119,14 +119,3 @@ def bars(name: str, rows: Frame, theme: Theme, height: int) -> list[Figure]:
     )
     made.y_range = Range1d(start=0, end=float(rows["returns"].max()) * 1.06)
     return [made]
-
-
-def _frame(name: str, height: int, x_axis_type: Any) -> Figure:
-    return figure(
-        name=name,
-        x_axis_type=x_axis_type,
-        y_axis_location="right",
-        sizing_mode="stretch_width",
-        height=height,
-        tools=[],
-    )

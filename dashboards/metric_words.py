@@ -10,7 +10,8 @@ import pandas as pd
 
 from dashboards.look import NONE, figure
 from dashboards.queries import Run
-from data.metrics import GROUPS, METRICS, PORTFOLIO
+from data.metrics import GROUPS, METRICS, PORTFOLIO, Metric
+from data.sweep_metrics import SWEEP_METRICS, WALK_FORWARD_METRICS
 
 _TONED = {"cumulative_return", "cagr", "net_profit"}
 _NOT_LISTED = {"start", "end"}
@@ -26,6 +27,13 @@ class Words(NamedTuple):
     meaning: str
     source: str
     tone: str
+
+
+def described(name: str, unit: str) -> Metric:
+    """Return what is said of a metric; of one that another version recorded, no more than its name."""
+    known = METRICS.get(name) or SWEEP_METRICS.get(name) or WALK_FORWARD_METRICS.get(name)
+    meaning = f"The lake has it as {name}; this version does not know what it means."
+    return known or Metric(name, unit, name.replace("_", " ").capitalize(), meaning)
 
 
 class Metrics:
@@ -45,19 +53,23 @@ class Metrics:
         others = {
             title: [metric.name for metric in group if metric.name not in shown] for title, group in GROUPS.items()
         }
-        tables = {"Portfolio": PORTFOLIO, **others}
+        more = [str(name) for name in self._rows if name not in METRICS]
+        tables = {"Portfolio": PORTFOLIO, **others, "Others": more}
         return [(title, [self._words(name, None) for name in names]) for title, names in tables.items() if names]
 
     def text(self, name: str) -> str:
         """Return the value of a metric as people read it."""
-        return figure(self._number(name, "value"), METRICS[name].unit)
+        return figure(self._number(name, "value"), self._described(name).unit)
+
+    def _described(self, name: str) -> Metric:
+        return described(name, str(self._rows.get(name, {}).get("unit", "ratio")))
 
     def _number(self, name: str, part: str) -> float | None:
         value = self._rows.get(name, {}).get(part)
         return None if value is None or math.isnan(value) else float(value)
 
     def _words(self, name: str, below: Callable[[Metrics], str] | None) -> Words:
-        metric = METRICS[name]
+        metric = self._described(name)
         value = self._number(name, "value")
         tone = "" if name not in _TONED or not value else ("good" if value > 0 else "bad")
         remarks = [below(self) if below and value is not None else "", self._interval(name), self._note(name)]
@@ -68,7 +80,7 @@ class Metrics:
         low, high = self._number(name, "low"), self._number(name, "high")
         if low is None or high is None:
             return ""
-        unit = METRICS[name].unit
+        unit = self._described(name).unit
         return f"95 %: {figure(low, unit)} to {figure(high, unit)}"
 
     def _note(self, name: str) -> str:

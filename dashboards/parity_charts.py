@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import holoviews as hv
 import numpy as np
 import pandas as pd
-from bokeh.models import Range1d
+from bokeh.models import Quad, Range1d, VArea
 
+from dashboards.chart_columns import Columns
 from dashboards.charts import Charts, Frame
-from dashboards.figures import Figure
+from dashboards.figures import Figure, draw_line
 from dashboards.parity_queries import PENDING, VERDICTS
 
 STRIP_HEIGHT, EQUITY_HEIGHT, DISTANCE_HEIGHT = 96, 280, 170
@@ -34,46 +34,43 @@ class ParityCharts(Charts):
             bottom=0.0,
             top=known["verdict"].map(_HEIGHTS),
         )
-        layer = hv.Rectangles(marks, ["left", "bottom", "right", "top"])
-        figure = self._render([layer.opts(line_width=0, **_size(STRIP_HEIGHT))], [], STRIP_HEIGHT, "strip", "0")
+        more = {"told": told, "color": [self._colours.verdicts[verdict] for verdict in marks["verdict"]]}
+        columns = {name: marks[name].to_numpy() for name in ("ts", "verdict", "left", "right", "bottom", "top")}
+        source = self._feed("strip", columns | {name: np.array(values, dtype=object) for name, values in more.items()})
+        figure = self._blank("strip", STRIP_HEIGHT, "0")
+        quads = Quad(left="left", right="right", bottom="bottom", top="top", fill_color="color", line_color=None)
+        figure.add_glyph(source, quads, name="marks")
         figure.y_range = Range1d(start=0, end=1.08)
         figure.yaxis.visible = figure.ygrid.visible = False
-        quads = figure.renderers[0]
-        quads.name = "marks"
-        more = {
-            "ts": marks["ts"].to_numpy(),
-            "verdict": marks["verdict"].to_numpy(),
-            "told": np.array(told, dtype=object),
-            "color": np.array([self._colours.verdicts[verdict] for verdict in marks["verdict"]], dtype=object),
-        }
-        quads.data_source.data.update(more)
-        quads.glyph.update(fill_color="color", line_color=None)
-        self._readings["strip"] = (quads.data_source, [("", "told")])
+        self._readings["strip"] = (source, [("", "told")])
         return [figure]
 
     def curves(self, curves: Frame) -> list[Figure]:
         """Draw the equity of the session over that of its backtest."""
-        layers = [
-            _line(curves, "backtest", self._colours.lines[0], EQUITY_HEIGHT, width=3),
-            _line(curves, "live", self._colours.equity, EQUITY_HEIGHT),
+        source = self._feed("curves", _columns(curves))
+        figure = self._blank("curves", EQUITY_HEIGHT, "0,0.[00]")
+        lines = [
+            draw_line(figure, source, "backtest", self._colours.lines[0], width=3),
+            draw_line(figure, source, "live", self._colours.equity, width=1.6),
         ]
-        figure = self._render(layers, ["Backtest", "Session"], EQUITY_HEIGHT, "curves", "0,0.[00]")
-        line = figure.renderers[-1].data_source
-        line.data["backtest"] = curves["backtest"].to_numpy()
-        self._readings["curves"] = (line, [("Session", "live"), ("Backtest", "backtest")])
-        self._fit(figure, [(r.data_source, [r.glyph.y]) for r in figure.renderers])
+        self._name_layers(figure, ["Backtest", "Session"], lines)
+        self._readings["curves"] = (source, [("Session", "live"), ("Backtest", "backtest")])
+        self._fit(figure, [(source, ["backtest", "live"])])
         return [figure]
 
     def distance(self, curves: Frame) -> list[Figure]:
         """Draw by how many basis points the session stands above its backtest."""
-        colour = self._colours.equity
-        fill = curves.hvplot.area("ts", "apart", color=colour, alpha=0.2, line_width=0, **_size(DISTANCE_HEIGHT))
-        line = _line(curves, "apart", colour, DISTANCE_HEIGHT)
-        figure = self._render([fill, line], [], DISTANCE_HEIGHT, "distance", "0,0.[00]")
-        source = figure.renderers[-1].data_source
+        source = self._feed("curves", _columns(curves))
+        figure = self._blank("distance", DISTANCE_HEIGHT, "0,0.[00]")
+        figure.add_glyph(source, VArea(x="ts", y1=0, y2="apart", fill_color=self._colours.equity, fill_alpha=0.2))
+        draw_line(figure, source, "apart", self._colours.equity, width=1.6)
         self._readings["distance"] = (source, [("Basis points", "apart")])
         self._fit(figure, [(source, ["apart"])])
         return [figure]
+
+
+def _columns(curves: Frame) -> Columns:
+    return {name: curves[name].to_numpy() for name in ("ts", "backtest", "live", "apart")}
 
 
 def _told(row: Mapping[Hashable, Any]) -> str:
@@ -82,11 +79,3 @@ def _told(row: Mapping[Hashable, Any]) -> str:
         return str(row["verdict"])
     counts = [(verdict, row[verdict]) for verdict in itertools.chain(VERDICTS, [PENDING]) if row[verdict]]
     return f"{row['candles']} candles: " + ", ".join(f"{count} {verdict}" for verdict, count in counts)
-
-
-def _line(frame: Frame, column: str, colour: str, height: int, *, width: float = 1.6) -> Any:
-    return frame.hvplot.line("ts", column, color=colour, line_width=width, **_size(height))
-
-
-def _size(height: int) -> dict[str, Any]:
-    return {"responsive": True, "height": height}

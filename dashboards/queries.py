@@ -6,6 +6,7 @@ which is what the charts draw.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -66,6 +67,23 @@ class Run(NamedTuple):
         """What becomes of a session's orders: `paper`, `practice` or `live`; a backtest's kind is its own."""
         practised = self.exchange == "practice" or self.exchange.startswith("practice-")
         return "practice" if self.kind == "live" and practised else self.kind
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The markets of a run of several on one account; none where it is of one."""
+        try:
+            told = json.loads(self.manifest)
+        except ValueError:
+            return ()
+        symbols = told.get("symbols") if isinstance(told, dict) else None
+        return tuple(map(str, symbols)) if isinstance(symbols, list) else ()
+
+    def at(self, symbol: str) -> Run:
+        """Return the run with one of its markets as its symbol: the first where it has none of that name."""
+        of_several = self.symbols
+        if not of_several:
+            return self
+        return self._replace(symbol=symbol if symbol in of_several else of_several[0])
 
     @property
     def drawn_from(self) -> pd.Timestamp:
@@ -152,7 +170,9 @@ def candles(lake: Connection, run: Run, window: Window | None = None, outline: R
 
 
 def first_open(lake: Connection, run: Run) -> float | None:
-    """Return the open of the run's first candle: where buying and holding starts."""
+    """Return the open of the run's first candle, where buying and holding starts; 1 where it is of several markets."""
+    if run.symbols:
+        return 1.0
     window = run.whole._replace(start=run.start_ts)
     first = f"SELECT arg_min(open, ts) FROM ({_SEEN}) WHERE {_WITHIN}"  # noqa: S608
     row = lake.execute(first, _series(run) | _bounds(window)).fetchall()
@@ -162,13 +182,15 @@ def first_open(lake: Connection, run: Run) -> float | None:
 def indicators(lake: Connection, run: Run, window: Window | None = None, outline: Rows | None = None) -> Rows:
     """Return ts and the strategy's indicators, a column each, as they stood at the closes of a window's candles."""
     window = window or run.whole
-    source = _source(lake, "SELECT ts, indicators FROM signals WHERE run_id = $run", outline)
+    source = _source(lake, "SELECT ts, indicators FROM signals WHERE run_id = $run AND symbol = $symbol", outline)
     closes = f"""AND ts IN (SELECT max(ts) FROM ({source}) WHERE {_WITHIN} GROUP BY {window.moment})"""  # noqa: S608
     query = f"""SELECT {window.moment} AS "ts", * EXCLUDE (ts) FROM ({source})
         WHERE {_WITHIN} {closes if window.bucket else ""} ORDER BY 1"""  # noqa: S608
     if outline is not None:
         return _frame(lake, query, _bounds(window)).set_axis(outline.columns, axis="columns")
-    return _columns(lake.sql(query, params={"run": run.run_id} | _bounds(window)).to_arrow_table())
+    return _columns(
+        lake.sql(query, params={"run": run.run_id, "symbol": run.symbol} | _bounds(window)).to_arrow_table()
+    )
 
 
 def markers(lake: Connection, run: Run, window: Window | None = None) -> Rows:
@@ -183,17 +205,17 @@ def markers(lake: Connection, run: Run, window: Window | None = None) -> Rows:
         f"""WITH events AS (
             SELECT entry_ts AS ts, entry_price AS price, amount, trade_id, NULL::DOUBLE AS profit,
                 if(side = 'long', 'buy', 'sell') AS action, side || ' entry' AS text
-            FROM trades WHERE run_id = $run
+            FROM trades WHERE run_id = $run AND symbol = $symbol
             UNION ALL
             SELECT exit_ts, exit_price, amount, trade_id, profit, if(side = 'long', 'sell', 'buy'),
                 side || ' exit: ' || replace(coalesce(exit_reason, '?'), '_', ' ')
-            FROM trades WHERE run_id = $run AND exit_ts IS NOT NULL
+            FROM trades WHERE run_id = $run AND symbol = $symbol AND exit_ts IS NOT NULL
         )
         SELECT {window.moment} AS ts, action, count(*) AS events, avg(price) AS price,
             sum(amount) AS amount, sum(profit) AS profit,
             if(count(*) = 1, 'trade ' || min(trade_id) || ', ' || min(text), count(*) || ' trades') AS text
         FROM events WHERE {_WITHIN} GROUP BY {window.moment}, action ORDER BY 1, 2""",  # noqa: S608
-        {"run": run.run_id} | _bounds(window),
+        {"run": run.run_id, "symbol": run.symbol} | _bounds(window),
     )
 
 
@@ -213,7 +235,10 @@ def fill_markers(lake: Connection, run: Run, window: Window | None = None) -> Ro
 
 
 def equity(lake: Connection, run: Run, window: Window | None = None, outline: Rows | None = None) -> Rows:
-    """Return ts, equity, price and drawdown; of merged candles the last equity and price, the deepest drawdown."""
+    """Return ts, equity, price and drawdown; of merged candles the last equity and price, the deepest drawdown.
+
+    The price of several markets is what they are worth, each bought with the same part of 1 at its first open and held.
+    """
     window = window or run.whole
     source = _source(lake, "SELECT ts, equity, price, drawdown FROM equity WHERE run_id = $run", outline)
     rows = _frame(
@@ -225,7 +250,27 @@ def equity(lake: Connection, run: Run, window: Window | None = None, outline: Ro
     )
     if rows.empty and window == run.whole:
         raise LakeError("the lake has no equity of this run")
-    return rows
+    return rows.assign(price=_held(lake, run, rows)) if run.symbols and outline is None else rows
+
+
+def _held(lake: Connection, run: Run, rows: Rows) -> pd.Series:
+    """Return what 1 in all of the run's markets has come to at each ts of `rows`, as `tasks/evaluate/basket` has it."""
+    lake.register("valued", rows[["ts"]])
+    seen = _SEEN.replace("SELECT ts", "SELECT symbol, ts").replace("symbol = $symbol", "symbol IN (FROM markets)")
+    series = {name: value for name, value in _series(run).items() if name != "symbol"}
+    held = _frame(
+        lake,
+        f"""WITH markets AS (SELECT unnest($symbols) AS symbol),
+        seen AS (FROM ({seen}) WHERE {_WITHIN}),
+        first AS (SELECT symbol, arg_min(open, ts) AS open FROM markets LEFT JOIN seen USING (symbol) GROUP BY 1),
+        wanted AS (SELECT valued.ts AS ts, timezone('UTC', valued.ts) AS instant, symbol, open FROM valued, first)
+        SELECT wanted.ts AS ts, avg(coalesce(close / wanted.open, 1)) AS price
+        FROM wanted ASOF LEFT JOIN seen ON wanted.symbol = seen.symbol AND wanted.instant >= seen.ts
+        GROUP BY 1""",  # noqa: S608
+        series | {"symbols": list(run.symbols)} | _bounds(run.whole),
+    )
+    prices: pd.Series = rows["ts"].map(held.set_index("ts")["price"])
+    return prices
 
 
 _SESSIONS = """(

@@ -17,8 +17,11 @@ def renew(axis: Any, drawn: Drawn, new_axis: Any, new_drawn: Drawn) -> bool:
     """
     if [*_shapes(drawn)] != [*_shapes(new_drawn)]:
         return False
+    fed = {}  # layers share sources
     for shown, new in zip(_layers(drawn), _layers(new_drawn), strict=True):
-        shown.data_source.data = dict(new.data_source.data)
+        fed[shown.data_source] = dict(new.data_source.data)
+    for source, columns in fed.items():
+        source.data = columns
     _move(axis, new_axis.bounds)
     return True
 

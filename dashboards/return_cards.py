@@ -1,4 +1,4 @@
-"""The cards of what the account did: rolling Sharpe ratio, returns by size, months and years, exposure."""
+"""The cards of what the account did: rolling Sharpe ratio, returns by size, months, exposure, weights of markets."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import panel as pn
 
-from dashboards import return_queries
+from dashboards import position_queries, return_queries
 from dashboards.chart_cards import drawn_or_fault
 from dashboards.line_charts import Line, LineCharts, bars
 from dashboards.look import PALETTES, Theme, part
+from dashboards.position_queries import Weights
 from dashboards.queries import Connection, Rows, Run
 from dashboards.return_queries import Distribution, Rolling
 from dashboards.return_words import calendar, spread_of, too_short
@@ -29,20 +30,22 @@ _QUESTIONS: Mapping[str, Callable[[Connection, Run], Any]] = {
 
 
 class ReturnCards:
-    """The cards by slot; the charts of rolling Sharpe and exposure pan and zoom together."""
+    """The cards by slot; the charts over time pan and zoom together. Weights are those of a run of several markets."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._turn = 0
         titles = ("The rolling Sharpe ratio", "The distribution of returns", "The months", "The exposure")
         self.cards = {name: Card(title) for name, title in zip(_QUESTIONS, titles, strict=True)}
+        self.cards["weights"] = Card("The weights")
 
     async def fill(self, run: Run) -> None:
         """Ask, draw in a thread, and show."""
         self._turn += 1
         turn = self._turn
-        asked = [self._session.hub.ask(question, run) for question in _QUESTIONS.values()]
-        answers = dict(zip(_QUESTIONS, await asyncio.gather(*asked, return_exceptions=True), strict=True))
+        questions = {**_QUESTIONS, "weights": position_queries.weights} if run.symbols else _QUESTIONS
+        asked = [self._session.hub.ask(question, run) for question in questions.values()]
+        answers = dict(zip(questions, await asyncio.gather(*asked, return_exceptions=True), strict=True))
         for answer in answers.values():
             if isinstance(answer, BaseException) and not isinstance(answer, LakeError):
                 raise answer
@@ -55,6 +58,8 @@ class ReturnCards:
                 self.cards[name].fail(content)
             else:
                 self.cards[name].show(*map(pane, content))
+        for name in self.cards.keys() - drawn.keys():
+            self.cards[name].clear()
 
 
 def draw(run: Run, answers: Mapping[str, Any], theme: Theme) -> dict[str, list[Any] | str]:
@@ -73,6 +78,11 @@ def draw(run: Run, answers: Mapping[str, Any], theme: Theme) -> dict[str, list[A
         line = [Line("exposure", "In the market", colours.lines[3])]
         return charts.lines("exposure", rows, line, height=HEIGHT, form="0 %", filled=True)
 
+    def weights(found: Weights) -> list[Any]:
+        own = zip(found.names.items(), colours.lines, strict=False)
+        lines = [Line(column, name, colour) for (column, name), colour in own]
+        return charts.lines("weights", found.rows, lines, height=HEIGHT, form="0 %")
+
     def distribution(found: Distribution) -> list[Any]:
         told = part("said", text=spread_of(run, found))
         return [told] if found.rows.empty else [*bars("distribution", found.rows, theme, HEIGHT), told]
@@ -83,6 +93,8 @@ def draw(run: Run, answers: Mapping[str, Any], theme: Theme) -> dict[str, list[A
         "months": drawn_or_fault(lambda rows: [calendar(rows)], answers["months"]),
         "exposure": drawn_or_fault(exposure, answers["exposure"]),
     }
+    if "weights" in answers:
+        shown["weights"] = drawn_or_fault(weights, answers["weights"])
     charts.connect()
     return shown
 

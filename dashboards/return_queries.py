@@ -87,7 +87,7 @@ def rolling_sharpe(lake: Connection, run: Run) -> Rolling:
         )
         SELECT max(ts) AT TIME ZONE 'UTC' AS ts,
             arg_max(if(spread > 1e-12, mean / spread * sqrt($year), 'nan'), ts) AS sharpe
-        FROM seen WHERE returns = {window} GROUP BY {_stretch(run)} ORDER BY 1""",  # noqa: S608
+        FROM seen WHERE returns = {window} GROUP BY {stretch(run)} ORDER BY 1""",  # noqa: S608
         {**_values(run), "year": year},
     )
     return Rolling(window, count, rows)
@@ -138,7 +138,7 @@ def exposure(lake: Connection, run: Run) -> Rows:
         lake,
         f"""SELECT min(ts) AT TIME ZONE 'UTC' AS ts,
             coalesce(avg(if(equity > 0, position * price / equity, NULL)), 'nan') AS exposure
-        FROM equity WHERE run_id = $run GROUP BY {_stretch(run)} ORDER BY 1""",  # noqa: S608
+        FROM equity WHERE run_id = $run GROUP BY {stretch(run)} ORDER BY 1""",  # noqa: S608
         {"run": run.run_id},
     )
 
@@ -147,7 +147,7 @@ def _returns(run: Run) -> str:
     return _RETURNS.format(period="date_trunc('day', ts)" if period(run) == "day" else "ts")
 
 
-def _stretch(run: Run) -> str:
+def stretch(run: Run) -> str:
     """Return the stretch of time that makes the point of a line in which an instant `ts` lies, as SQL."""
     if run.candles <= MOST_CANDLES:
         return "ts"

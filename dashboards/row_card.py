@@ -33,7 +33,7 @@ class Topic(NamedTuple):
     page_of: Callable[[Connection, Run, Wanted], Found]
     whole_of: Callable[[Connection, Run, Wanted], pa.Table]
     told: Callable[[Run, Rows], list[dict[str, Any]]]
-    heads: list[dict[str, str]]
+    heads: Callable[[Run], list[dict[str, str]]]
     names: tuple[str, str, str]
     """The address' parameters for the words wanted, the order, and the page from 1."""
 
@@ -44,7 +44,7 @@ TRADES = Topic(
     row_queries.trades,
     row_queries.trades_whole,
     row_words.trade_rows,
-    row_words.TRADE_HEADS,
+    row_words.trade_heads,
     ("text", "sort", "at"),
 )
 ACCOUNT = Topic(
@@ -53,8 +53,17 @@ ACCOUNT = Topic(
     row_queries.account,
     row_queries.account_whole,
     row_words.account_rows,
-    row_words.ACCOUNT_HEADS,
+    row_words.account_heads,
     ("account_text", "account_sort", "account_at"),
+)
+POSITIONS = Topic(
+    "The table of positions",
+    "positions",
+    row_queries.positions,
+    row_queries.positions_whole,
+    row_words.position_rows,
+    lambda _: row_words.POSITION_HEADS,
+    ("position_text", "position_sort", "position_at"),
 )
 
 
@@ -75,7 +84,6 @@ class RowCard(Card):
             order=order,
             page=page,
             label=topic.title,
-            heads=topic.heads,
             **table,
         )
         self.table.param.watch(lambda _: session.apply(self._narrow), "text")
@@ -109,7 +117,7 @@ class RowCard(Card):
 
     def _show(self, run: Run, wanted: Wanted, count: int, rows: list[dict[str, Any]]) -> None:
         if run is self._run and wanted == self._wanted:
-            self.table.param.update(rows=rows, found=count)
+            self.table.param.update(heads=self._topic.heads(run), rows=rows, found=count)
             self.show(self.table)
 
     def _narrow(self) -> None:

@@ -1,4 +1,4 @@
-"""The tables of a run's trades and of its account, a page of rows at a time, sorted and narrowed down by DuckDB.
+"""The tables of a run's trades, account and positions, a page of rows at a time, sorted and narrowed down by DuckDB.
 
 Times come back as naive UTC.
 """
@@ -35,7 +35,7 @@ class Found(NamedTuple):
 
 
 TRADE_COLUMNS = {
-    "trade": "trade_id", "side": "side", "entry": "entry_ts", "exit": "exit_ts", "amount": "amount",
+    "trade": "trade_id", "symbol": "symbol", "side": "side", "entry": "entry_ts", "exit": "exit_ts", "amount": "amount",
     "entry_price": "entry_price", "exit_price": "exit_price", "profit": "profit", "return": '"return"',
     "fees": "fees", "bars": "bars_held", "worst": "worst_excursion", "best": "best_excursion", "reason": "exit_reason",
 }  # fmt: skip
@@ -47,10 +47,18 @@ ACCOUNT_COLUMNS = {
 }  # fmt: skip
 """What sorts the table of the account, by key."""
 
-_TRADE_WORDS = """concat_ws(' ', '#' || trade_id, side, status, strftime(entry_ts AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M'),
-    strftime(exit_ts AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M'), replace(coalesce(exit_reason, 'still open'), '_', ' '))"""
+POSITION_COLUMNS = {"ts": "ts", "symbol": "symbol", "position": "position", "price": "price", "value": "value"}
+"""What sorts the table of positions, by key."""
+
+_TRADE_WORDS = """concat_ws(' ', '#' || trade_id, symbol, side, status,
+    strftime(entry_ts AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M'), strftime(exit_ts AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M'),
+    replace(coalesce(exit_reason, 'still open'), '_', ' '))"""
 _ACCOUNT_WORDS = """strftime(ts AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M') ||
     if(position > 0, ' long', if(position < 0, ' short', ' flat'))"""
+
+_POSITION_WORDS = (
+    """strftime(ts AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M ') || symbol || if(position > 0, ' long', ' short')"""
+)
 
 _LESSON = """symbol AS "Stock", side AS "Side", entry_ts AS "Entry Date", exit_ts AS "Exit Date", amount AS "Shares",
     entry_price AS "Entry Share Price", exit_price AS "Exit Share Price", entry_holding AS "Entry Portfolio Holding",
@@ -69,6 +77,11 @@ def account(lake: Connection, run: Run, wanted: Wanted = Wanted()) -> Found:  # 
     return page(lake, run, "equity", ACCOUNT_COLUMNS, _ACCOUNT_WORDS, wanted)
 
 
+def positions(lake: Connection, run: Run, wanted: Wanted = Wanted()) -> Found:  # noqa: B008 - it is frozen
+    """Return a page of what was held of each market at each close, in a run of several."""
+    return page(lake, run, "positions", POSITION_COLUMNS, _POSITION_WORDS, wanted)
+
+
 def trades_whole(lake: Connection, run: Run, wanted: Wanted) -> pa.Table:
     """Return the trades that have the wanted words, in the wanted order, first under the lesson's headings."""
     return whole(lake, run, f"SELECT {_LESSON} FROM trades", TRADE_COLUMNS, _TRADE_WORDS, wanted)  # noqa: S608
@@ -78,6 +91,12 @@ def account_whole(lake: Connection, run: Run, wanted: Wanted) -> pa.Table:
     """Return the account at the closes that have the wanted words, in the wanted order."""
     columns = "ts, cash, position, price, position * price AS holding, equity, drawdown"
     return whole(lake, run, f"SELECT {columns} FROM equity", ACCOUNT_COLUMNS, _ACCOUNT_WORDS, wanted)  # noqa: S608
+
+
+def positions_whole(lake: Connection, run: Run, wanted: Wanted) -> pa.Table:
+    """Return the positions that have the wanted words, in the wanted order."""
+    columns = ", ".join(POSITION_COLUMNS.values())
+    return whole(lake, run, f"SELECT {columns} FROM positions", POSITION_COLUMNS, _POSITION_WORDS, wanted)  # noqa: S608
 
 
 def page(lake: Connection, run: Run, table: str, columns: dict[str, str], words: str, wanted: Wanted) -> Found:

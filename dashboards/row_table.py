@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import param
-from panel.custom import JSComponent
 
+from dashboards.component import Component
 from dashboards.look import asset, script
 
 
-class RowTable(JSComponent):
+class RowTable(Component):
     """A page of rows, dicts of id and cells, all shown as text; `on_save` is told csv or parquet."""
 
     label = param.String(default="Rows", doc="What the rows are, for who cannot see the table.")

@@ -1,4 +1,4 @@
-"""The rows of trades and of the account as their tables show them."""
+"""The rows of trades, of the account and of positions as their tables show them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def _heads(*heads: tuple[str, str, str]) -> list[dict[str, str]]:
 
 TRADE_HEADS = _heads(
     ("trade", "Trade", ""),
+    ("symbol", "Symbol", ""),
     ("side", "Side", ""),
     ("entry", "Entry (UTC)", "when"),
     ("exit", "Exit (UTC)", "when"),
@@ -45,6 +46,29 @@ ACCOUNT_HEADS = _heads(
 )
 """The columns of the table of the account; the keys are those of `row_queries.ACCOUNT_COLUMNS`."""
 
+POSITION_HEADS = _heads(
+    ("ts", "Candle (UTC)", "when"),
+    ("symbol", "Symbol", ""),
+    ("position", "Position", "number"),
+    ("price", "Price", "number"),
+    ("value", "Value", "number"),
+)
+"""The columns of the table of positions; the keys are those of `row_queries.POSITION_COLUMNS`."""
+
+_OF_SEVERAL = {"symbol"}
+_OF_ONE = {"position", "price"}
+"""Columns of trades that only a run of several markets has; columns of the account that only a run of one has."""
+
+
+def trade_heads(run: Run) -> list[dict[str, str]]:
+    """Return the columns of a run's trades: the market's name where there are several."""
+    return TRADE_HEADS if run.symbols else [head for head in TRADE_HEADS if head["key"] not in _OF_SEVERAL]
+
+
+def account_heads(run: Run) -> list[dict[str, str]]:
+    """Return the columns of a run's account: of several markets there is no one position."""
+    return [head for head in ACCOUNT_HEADS if head["key"] not in _OF_ONE] if run.symbols else ACCOUNT_HEADS
+
 
 def trade_rows(run: Run, rows: Rows) -> list[dict[str, Any]]:
     """Return trades as rows of a table."""
@@ -54,6 +78,11 @@ def trade_rows(run: Run, rows: Rows) -> list[dict[str, Any]]:
 def account_rows(run: Run, rows: Rows) -> list[dict[str, Any]]:
     """Return the account at some closes as rows of a table."""
     return [{"id": str(row["ts"]), "cells": _account(run, row)} for row in rows.to_dict("records")]
+
+
+def position_rows(run: Run, rows: Rows) -> list[dict[str, Any]]:
+    """Return positions at some closes as rows of a table."""
+    return [{"id": f"{row['ts']} {row['symbol']}", "cells": _position(run, row)} for row in rows.to_dict("records")]
 
 
 def when(run: Run, instant: pd.Timestamp | None) -> str:
@@ -72,7 +101,7 @@ def _trade(run: Run, row: dict[Any, Any]) -> list[Cell]:
     reason = row["reason"] if isinstance(row["reason"], str) else "still open"
     profit = row["profit"]
     return [
-        str(row["trade"]), str(row["side"]), when(run, row["entry"]),
+        str(row["trade"]), *([str(row["symbol"])] if run.symbols else []), str(row["side"]), when(run, row["entry"]),
         "open" if pd.isna(row["exit"]) else when(run, row["exit"]),
         number(row["amount"]), number(row["entry_price"]), number(row["exit_price"]),
         [figure(profit, "quote"), tone(profit)], [figure(row["return"], "fraction"), tone(profit)],
@@ -82,7 +111,15 @@ def _trade(run: Run, row: dict[Any, Any]) -> list[Cell]:
 
 
 def _account(run: Run, row: dict[Any, Any]) -> list[Cell]:
+    held = [] if run.symbols else [number(row["position"]), number(row["price"])]
     return [
-        when(run, row["ts"]), figure(row["cash"], "quote"), number(row["position"]), number(row["price"]),
+        when(run, row["ts"]), figure(row["cash"], "quote"), *held,
         figure(row["holding"], "quote"), figure(row["equity"], "quote"), figure(row["drawdown"], "fraction"),
+    ]  # fmt: skip
+
+
+def _position(run: Run, row: dict[Any, Any]) -> list[Cell]:
+    return [
+        when(run, row["ts"]), str(row["symbol"]), number(row["position"]), number(row["price"]),
+        figure(row["value"], "quote"),
     ]  # fmt: skip

@@ -10,6 +10,8 @@ import pandas as pd
 
 from dashboards import queries
 from dashboards.chart_cards import Answers, Drawn, LinkedCharts, View, drawn_or_fault, together, without_fault
+from dashboards.controls import Selects
+from dashboards.hub import background
 from dashboards.latest import Latest
 from dashboards.look import PALETTES, Theme, part
 from dashboards.order_queries import Level
@@ -36,7 +38,8 @@ class RunCharts(LinkedCharts):
     """Price, equity and drawdown.
 
     They are drawn once, of candles merged over the whole run. When what is in view changes, the figures that are there
-    are given candles of another length: of a few questions that come one upon the other the last is asked.
+    are given candles of another length: of a few questions that come one upon the other the last is asked. Of a run of
+    several markets the price is that of one, which the address' parameter `symbol` names.
     """
 
     def __init__(self, session: Session, markers: Markers, levels: Levels | None = None) -> None:
@@ -48,12 +51,14 @@ class RunCharts(LinkedCharts):
         self._window: Window | None = None
         self._watched: Any = None
         self._zooming = Latest(self._zoom)
+        self._market = Selects(sizing_mode="stretch_width", margin=(0, 0, 8, 0))
+        self._market.param.watch(lambda event: session.apply(lambda: self._choose(event.new)), "chosen")
 
     def preview(self, run: Run) -> dict[str, str]:
         """Return sketches of what somebody was shown before."""
         kept, colours = self.session.hub.kept, PALETTES[self.session.theme]
         shown = {}
-        if (candles := kept(queries.candles, run, run.outline)) is not None:
+        if (candles := kept(queries.candles, self._at(run), run.outline)) is not None:
             shown["price"] = sketch([(candles["close"], colours.hold)])
         if (equity := kept(queries.equity, run, run.outline)) is not None:
             held = equity["price"] / equity["price"].iloc[0] * run.cash
@@ -86,6 +91,25 @@ class RunCharts(LinkedCharts):
             drawing.show(_finer(charts, answers["finer"]))
         charts.connect()
         return charts, drawn
+
+    def above(self, run: Run, card: str) -> list[Any]:
+        """Return the box to choose a market in, above the price of a run of several."""
+        if card != "price" or len(run.symbols) < 2:
+            return []
+        options = [{"id": symbol, "title": symbol} for symbol in run.symbols]
+        boxes = [{"name": "symbol", "label": "Market", "options": options}]
+        self._market.param.update(boxes=boxes, chosen={"symbol": self._at(run).symbol})
+        return [self._market]
+
+    def _at(self, run: Run) -> Run:
+        return run.at(self.session.query.get("symbol", ""))
+
+    def _choose(self, chosen: dict[str, str]) -> None:
+        run = self._run
+        symbol = str(chosen.get("symbol", ""))
+        if run is not None and symbol in run.symbols and symbol != self._at(run).symbol:
+            self.session.visit(symbol=symbol)
+            background(self.fill(run))
 
     def notice(self, run: Run, answers: Answers) -> None:
         """Watch what is in view: it may have changed while this was drawn."""
@@ -137,10 +161,11 @@ class RunCharts(LinkedCharts):
         return None if self._window.shows(_time(start), _time(end), wanted) else wanted
 
     def _questions_of(self, run: Run, window: Window) -> dict[str, Any]:
-        asked: dict[str, Any] = {name: self._rows(question, run, window) for name, question in _OUTLINED.items()}
+        of = {name: run if name == "equity" else self._at(run) for name in _OUTLINED}
+        asked: dict[str, Any] = {name: self._rows(question, of[name], window) for name, question in _OUTLINED.items()}
         hub = self.session.hub
         ask = hub.ask if window == run.whole else hub.glance
-        return {**asked, "markers": ask(self._markers, run, window)}
+        return {**asked, "markers": ask(self._markers, self._at(run), window)}
 
     async def _rows(self, question: Callable[..., Rows], run: Run, window: Window) -> Rows:
         if not run.outlined(window):

@@ -15,7 +15,7 @@ from dashboards.controls import RunPicker
 from dashboards.hub import background
 from dashboards.look import part
 from dashboards.queries import Run
-from dashboards.session import Card, Session
+from dashboards.session import Card, Session, Words
 from data.errors import LakeError
 
 _LISTED = 200
@@ -53,9 +53,9 @@ class RunPage(ABC):
         self._picker = RunPicker(sizing_mode="stretch_width", margin=0)
         self._picker.param.watch(lambda event: self._pick(event.new), "run")
         self._picker.param.watch(lambda _: self._list(), "search")
-        self._notice, self._status = Card("The list of runs"), Card("The status")
-        self._head, self._manifest = Card("The run"), Card("The manifest")
-        self.tiles = Card("The key figures")
+        self._notice, self._status = Words("The list of runs"), Words("The status")
+        self._head, self._manifest = Words("The run"), Words("The manifest")
+        self.tiles = Words("The key figures")
         self.charts = charts
         self._stale = self._following = False
         session.on_theme = self._repaint

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import param
-from panel.custom import JSComponent
 
+from dashboards.component import Component
 from dashboards.look import asset, script
 
 _DUE = asset("due.js")
 _STYLES = [asset("parts.css"), asset("series.css")]
 
 
-class SearchBox(JSComponent):
+class SearchBox(Component):
     """A box to search series: `find` follows what is typed."""
 
     find = param.String(default="", doc="What was typed.")
@@ -20,7 +20,7 @@ class SearchBox(JSComponent):
     _stylesheets = [asset("picker.css")]  # noqa: RUF012
 
 
-class SeriesTable(JSComponent):
+class SeriesTable(Component):
     """Series, one a row, with the age of their newest candles counted by the browser; a click picks one."""
 
     heads = param.List(default=[], doc="Columns: key, title, number (right-aligned), meaning.")
@@ -34,7 +34,7 @@ class SeriesTable(JSComponent):
     _stylesheets = _STYLES
 
 
-class Freshness(JSComponent):
+class Freshness(Component):
     """The age of one series' newest candle against when the next is due, counted by the browser."""
 
     closed = param.Number(default=0, doc="When the newest candle closed (ms).")
@@ -46,7 +46,7 @@ class Freshness(JSComponent):
     _stylesheets = _STYLES
 
 
-class Choices(JSComponent):
+class Choices(Component):
     """Buttons of which one is pressed; `options` are dicts with id, title and count."""
 
     options = param.List(default=[], doc="What there is to choose from.")

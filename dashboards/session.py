@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import panel as pn
@@ -12,6 +13,8 @@ from bokeh.document import Document
 from dashboards.controls import Shell
 from dashboards.hub import Hub
 from dashboards.look import Theme, asset, part, theme_of
+
+_logger = logging.getLogger("jarvis.dashboard")
 
 
 def html(text: str) -> pn.pane.HTML:
@@ -25,7 +28,15 @@ class Card:
     def __init__(self, title: str) -> None:
         self.title = title
         self.failed = False
-        self.slot = pn.Column(sizing_mode="stretch_width", margin=0)
+        self.slot: Any = self._place()
+
+    def _place(self) -> Any:
+        return pn.Column(sizing_mode="stretch_width", margin=0)
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether it shows something."""
+        return bool(self.slot.objects)
 
     def show(self, *contents: Any, alone: bool = False) -> None:
         """Show contents; `alone` hides the rest of the page. The caller holds the document's lock."""
@@ -48,13 +59,34 @@ class Card:
 
     def wait(self) -> None:
         """Dim what is shown: it is about to be replaced."""
-        if self.slot.objects:
+        if self.is_filled:
             self.slot.css_classes = ["filled", "waiting"]
 
     def clear(self) -> None:
         """Show nothing."""
         self.slot.objects = []
         self.slot.css_classes = []
+
+
+class Words(Card):
+    """A card of text alone, which costs the server and the browser half of what the others do."""
+
+    def _place(self) -> Any:
+        return html("")
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether it says something."""
+        return bool(self.slot.object)
+
+    def show(self, *contents: str, alone: bool = False) -> None:
+        """Show parts of HTML, one below the other."""
+        self.failed = False
+        self.slot.param.update(object="".join(contents), css_classes=["filled", "alone"] if alone else ["filled"])
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.slot.param.update(object="", css_classes=[])
 
 
 class Session:
@@ -67,8 +99,8 @@ class Session:
         self.shell = Shell(theme=self.query["theme"])
         self.on_theme: Callable[[], None] = lambda: None
         self.shell.param.watch(lambda _: self._change_theme(), "theme")
-        self._waiting: list[Callable[[], None]] | None = []
-        self._left = False
+        self._changes: list[Callable[[], None]] = []
+        self._begun = self._left = False
         document.on_session_destroyed(lambda _: self._leave())
         pn.state.onload(self._begin)
 
@@ -78,35 +110,45 @@ class Session:
         return theme_of(self.query["theme"])
 
     def apply(self, change: Callable[[], None]) -> None:
-        """Change the page, in one message, as soon as its lock is free; the one way in from work done elsewhere.
+        """Change the page as soon as its lock is free; the one way in from work done elsewhere.
 
-        Changes arrive in the order of the calls. What the handler of an event changes by itself, Panel sends when it
-        can, maybe after what is applied next: where the order matters, a handler calls this too.
+        Changes are made in the order of the calls; those that have come until the lock is free go to the browser in one
+        message, which it lays out once. What the handler of an event changes by itself, Panel sends when it can, maybe
+        after what is applied next: where the order matters, a handler calls this too.
 
-        Nothing changes before the browser has the whole page: what is sent while it pulls the page can overtake it, and
-        Bokeh's client drops that.
+        What is known before the browser asks for the page becomes a part of the page. Nothing changes while it pulls
+        the page: what is sent meanwhile can overtake it, and Bokeh's client drops that.
         """
         if self._left:
             return
-        if self._waiting is None:
-            self.document.add_next_tick_callback(functools.partial(self._change, change))
-        else:
-            self._waiting.append(change)
+        self._changes.append(change)
+        if len(self._changes) == 1:
+            self.document.add_next_tick_callback(self._change)
 
     def _leave(self) -> None:
         self._left = True
 
-    def _change(self, change: Callable[[], None]) -> None:
-        self.document.hold("combine")
-        try:
-            change()
-        finally:
-            self.document.unhold()
+    @property
+    def _is_pulled(self) -> bool:
+        """Whether the browser is asking for the page right now."""
+        session = getattr(self.document.session_context, "session", None)
+        return not self._begun and session is not None and session.connection_count > 0
+
+    def _change(self) -> None:
+        if self._is_pulled:
+            return  # until it has begun
+        changes, self._changes = self._changes, []
+        with _writable(self.document), pn.io.hold(self.document), self.document.models.freeze():
+            for change in changes:
+                try:
+                    change()
+                except Exception:  # it spoils its own card
+                    _logger.exception("a card could not be changed")
 
     def _begin(self) -> None:
-        waiting, self._waiting = self._waiting or [], None
-        for change in waiting:
-            self.apply(change)
+        self._begun = True
+        if self._changes:
+            self.document.add_next_tick_callback(self._change)
 
     def visit(self, **query: str) -> None:
         """Write where the visitor is into the address bar; the caller holds the document's lock."""
@@ -116,3 +158,15 @@ class Session:
     def _change_theme(self) -> None:
         self.visit(theme=self.shell.theme)
         self.on_theme()
+
+
+@contextmanager
+def _writable(document: Document) -> Iterator[None]:
+    """Let Panel change a document here and now before a browser is there; by itself it would put that off."""
+    before = pn.state._connected.get(document)
+    pn.state._connected[document] = True
+    try:
+        yield
+    finally:
+        if before is None:
+            del pn.state._connected[document]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import param
-from panel.custom import JSComponent
 
+from dashboards.component import Component
 from dashboards.look import asset, script
 
 
-class SessionCards(JSComponent):
+class SessionCards(Component):
     """Sessions, dicts of `session_words.card`, all shown as text."""
 
     sessions = param.List(default=[], doc="What is shown, the newest first.")

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import param
-from panel.custom import JSComponent
 
+from dashboards.component import Component
 from dashboards.look import asset, script
 from dashboards.sql_result import Order
 
 
-class _Speaking(JSComponent):
+class _Speaking(Component):
     __abstract = True
 
     def __init__(self, on_message: Callable[[str, Any], None], **values: Any) -> None:
@@ -35,6 +35,7 @@ class QueryBox(_Speaking):
     views = param.List(default=[], doc="The lake's views: name, meaning, and columns with name, type and meaning.")
     examples = param.List(default=[], doc="Queries to begin from: title and sql.")
     running = param.Boolean(default=False, doc="Whether a query is under way.")
+    ended = param.Integer(default=0, doc="How many queries have ended, also those that ended as they began.")
     hint = param.String(default="", doc="A line under the box.")
 
     _esm = script("query.js")

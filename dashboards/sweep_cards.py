@@ -6,31 +6,20 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import param
-from panel.custom import JSComponent
-
 from dashboards import sweep_charts as charts
 from dashboards import sweep_queries, sweep_words
 from dashboards.chart_cards import drawn_or_fault
+from dashboards.controls import Selects
 from dashboards.hub import background
-from dashboards.look import Theme, asset, part, script
+from dashboards.look import Theme, part
 from dashboards.queries import Run
 from dashboards.return_cards import pane
 from dashboards.session import Card, Session
 from dashboards.sweep_queries import CELLS, OBJECTIVE, Parameter, Plane, Sample, Wish
 from data.errors import LakeError
 
+_NO_SPLIT = "All candles chose the best set, and none are left to judge it. For a sweep that leaves some:"
 _NOTHING = "No parameter of this sweep has more than one value among the sets that could be tried."
-
-
-class Selects(JSComponent):
-    """Boxes side by side, each to choose one of some; `chosen` has the id of the option by the name of the box."""
-
-    boxes = param.List(default=[], doc="Boxes: dicts of name, label and options, which are dicts of id and title.")
-    chosen = param.Dict(default={}, doc="What is chosen, by name.")
-
-    _esm = script("selects.js")
-    _stylesheets = [asset("candle_table.css"), asset("selects.css")]  # noqa: RUF012
 
 
 class Chosen(NamedTuple):
@@ -138,10 +127,8 @@ class SweepCharts:
     async def _sample(self, turn: int, run: Run) -> None:
         told = sweep_queries.terms(run)
         if told.split is None:
-            said = (
-                "This sweep had no split: all candles chose the best set, and none are left to judge it. See --split."
-            )
-            self._tell(turn, "sample", [part("said", text=said)])
+            said = part("said", text=_NO_SPLIT, command="--split 0.7")
+            self._tell(turn, "sample", [said])
             return
         try:
             found = await self._session.hub.ask(sweep_queries.both_samples, run)

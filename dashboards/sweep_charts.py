@@ -24,7 +24,8 @@ from bokeh.plotting import figure
 from dashboards.figures import Figure, dress
 from dashboards.look import PALETTES, Theme
 from dashboards.sweep_queries import MARKED, Axis, Parameter, Plane, Sample
-from dashboards.sweep_words import parameters, text
+from dashboards.sweep_words import text
+from dashboards.verdict_words import parameters
 
 HEIGHT = 340
 _TICKS = 12

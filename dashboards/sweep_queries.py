@@ -99,10 +99,13 @@ class Sample(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """A sweep that is not recorded, and how many sets of it are in the lake."""
+    """A sweep that is not recorded, how many sets of it are in the lake, and of how many (0: nobody said)."""
 
     run_id: str
     sets: int
+    wanted: int
+    symbol: str
+    timeframe: str
 
 
 def terms(run: Run) -> Terms:
@@ -183,10 +186,14 @@ def under_way(lake: Connection, store: Lake) -> list[Progress]:
     if delta is None or not files:
         return []
     rows = lake.execute(
-        f"""SELECT run_id, count(DISTINCT number) FROM ({scan(TABLES["sweeps"], delta, files)})
+        f"""SELECT run_id, count(DISTINCT number), max(wanted), max(symbol), max(timeframe)
+        FROM ({scan(TABLES["sweeps"], delta, files)})
         WHERE run_id NOT IN (SELECT run_id FROM runs) GROUP BY 1 ORDER BY 1"""  # noqa: S608
     ).fetchall()
-    return [Progress(str(run_id), int(sets)) for run_id, sets in rows]
+    return [
+        Progress(str(run_id), int(sets), int(wanted or 0), symbol or "", timeframe or "")
+        for run_id, sets, wanted, symbol, timeframe in rows
+    ]
 
 
 SET_COLUMNS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 from urllib.parse import urlencode
@@ -10,11 +9,12 @@ from urllib.parse import urlencode
 import pandas as pd
 
 from dashboards.look import NONE, figure, number, part
-from dashboards.metric_words import Words
+from dashboards.metric_words import Words, described
 from dashboards.queries import Rows
 from dashboards.row_words import Cell, tone
 from dashboards.sweep_queries import MARKED, Parameter, Plane, Progress, Sample, Terms, Wish
-from data.sweep_metrics import SWEEP_METRICS
+from dashboards.verdict_words import banner, parameters, rounded
+from data.sweep_metrics import SWEEP_METRICS, WALK_FORWARD_METRICS
 
 _TILES = (
     "deflated_sharpe",
@@ -59,31 +59,37 @@ SET_HEADS = [
 
 
 def verdict(metrics: Rows) -> str:
-    """Return the verdict and the reason for it, success or not in the same size."""
+    """Return the verdict and the reason for it."""
     found = metrics.to_dict("index").get("verdict")
     if found is None:
         return part("fault", title="The verdict cannot be shown", text="The lake has no statistics of this sweep.")
-    supported = found["value"] == 1
-    told = str(found["note"]).removeprefix("supported: " if supported else "not proven: ")
-    title, badge = ("Supported", "practice") if supported else ("Not proven", "live")
-    return part("verdict", title=title, tone=badge, text=f"{told[:1].upper()}{told[1:]}.")
+    return banner(found["value"] == 1, str(found["note"]))
 
 
 def tiles(metrics: Rows) -> str:
     """Return the statistics with what they mean."""
     rows = metrics.to_dict("index")
-    return part("tiles", tiles=[_tile(name, rows.get(name)) for name in _TILES])
+    known = [name for name in (*SWEEP_METRICS, *WALK_FORWARD_METRICS) if name in rows]
+    others = [name for name in dict.fromkeys([*known, *rows]) if name not in {*_TILES, "verdict"}]
+    return part("tiles", tiles=[_tile(str(name), rows.get(name)) for name in (*_TILES, *others)])
 
 
 def progress(found: list[Progress]) -> str:
-    """Say which sweeps are under way; empty where none is."""
+    """Say which sweeps are under way and how far they are; empty where none is."""
     if not found:
         return ""
-    told = "; ".join(f"{one.run_id}: {one.sets:,} set{'' if one.sets == 1 else 's'} tried" for one in found[:5])
-    more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
     title = "A sweep is under way" if len(found) == 1 else f"{len(found)} sweeps are under way"
-    text = f"{told}{more}. It is listed when it is judged. One that was broken off goes on by the same command."
-    return part("message", title=title, text=text)
+    more = f"And {len(found) - 5} more. " if len(found) > 5 else ""
+    text = f"{more}It is listed when it is judged. One that was broken off goes on by the same command."
+    return part("under_way", title=title, text=text, sweeps=[_standing(one) for one in found[:5]])
+
+
+def _standing(one: Progress) -> dict[str, Any]:
+    of = f" of {one.wanted:,}" if one.wanted else ""
+    last = one.wanted or one.sets
+    where = f", {one.symbol} {one.timeframe}" if one.symbol else ""
+    said = f"{one.run_id}{where}: {one.sets:,}{of} set{'' if last == 1 else 's'} tried"
+    return {"said": said, "sets": min(one.sets, last), "wanted": one.wanted, "run_id": one.run_id}
 
 
 def plane(wish: Wish, varied: list[Parameter], found: Plane, title: str, unknown: list[str]) -> str:
@@ -136,16 +142,6 @@ def set_rows(rows: Rows, theme: str) -> list[dict[str, Any]]:
     return [{"id": str(row["number"]), "cells": _set(row, theme)} for row in rows.to_dict("records")]
 
 
-def parameters(written: str) -> str:
-    """Write the parameters of a set in one line.
-
-    >>> parameters('{"fast":5,"slow":20}')
-    'fast=5 slow=20'
-    """
-    named = json.loads(written)
-    return " ".join(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in named.items())
-
-
 def text(value: float | None, unit: str) -> str:
     """Write a figure; ratios with three decimals, as those of one period are small."""
     if unit == "ratio" and value is not None and abs(value) < 1:
@@ -154,14 +150,22 @@ def text(value: float | None, unit: str) -> str:
 
 
 def _tile(name: str, row: dict[Any, Any] | None) -> Words:
-    metric = SWEEP_METRICS[name]
+    metric = described(name, "ratio" if row is None else str(row["unit"]))
     value = None if row is None or pd.isna(row["value"]) else float(row["value"])
     if value is not None and metric.unit == "count":
         value = math.ceil(value)
     shown = f"{value:.3f}" if name in _OF_A_PERIOD and value is not None else text(value, metric.unit)
     note = "not recorded" if row is None else row["note"] if isinstance(row["note"], str) else ""
-    below = note or ("of one period" if name in _OF_A_PERIOD else "")
+    period = "of one period" if name in _OF_A_PERIOD else ""
+    below = " · ".join(said for said in (_interval(row, metric.unit), note or period) if said)
     return Words(name, metric.title, shown, below, metric.meaning, metric.source, "")
+
+
+def _interval(row: dict[Any, Any] | None, unit: str) -> str:
+    """Return what the metric's meaning says of its interval."""
+    if row is None or pd.isna(row["low"]) or pd.isna(row["high"]):
+        return ""
+    return f"{text(float(row['low']), unit)} to {text(float(row['high']), unit)}"
 
 
 def _set(row: dict[Any, Any], theme: str) -> list[Cell]:
@@ -171,13 +175,9 @@ def _set(row: dict[Any, Any], theme: str) -> list[Cell]:
         ran = [backtest, "", "?" + urlencode({"page": "backtest", "run": backtest, "theme": theme})]
     return [
         NONE if failed else f"{row['rank']:,}", f"{row['number']:,}", parameters(row["parameters"]),
-        number(_rounded(row["objective"])), number(_rounded(row["out_objective"])), figure(row["sharpe"], "ratio"),
+        number(rounded(row["objective"])), number(rounded(row["out_objective"])), figure(row["sharpe"], "ratio"),
         [figure(row["return"], "fraction"), tone(row["return"])], figure(row["drawdown"], "fraction"),
         NONE if pd.isna(row["trades"]) else f"{row['trades']:,.0f}", figure(row["win_rate"], "fraction"),
         [figure(row["out_return"], "fraction"), tone(row["out_return"])], ran,
         row["reason"] if isinstance(row["reason"], str) else "",
     ]  # fmt: skip
-
-
-def _rounded(value: float) -> float:
-    return value if pd.isna(value) else float(f"{value:.5g}")

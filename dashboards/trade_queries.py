@@ -72,6 +72,7 @@ def story(lake: Connection, run: Run, trade_id: int) -> Story | None:
     )
     if found.empty:
         return None
+    run = run.at(str(found["symbol"].iloc[0]))
     trade = {str(name): None if pd.isna(value) else value for name, value in found.iloc[0].to_dict().items()}
     ordered = lake.execute(
         f"""WITH own AS (
@@ -95,7 +96,7 @@ def scene(lake: Connection, run: Run, trade_id: int) -> Scene | None:
     """
     found = lake.execute(
         """SELECT coalesce(min(orders.decision_ts), min(entry_ts)) AT TIME ZONE 'UTC', min(entry_ts) AT TIME ZONE 'UTC',
-            coalesce(min(exit_ts), min(runs.end_ts)) AT TIME ZONE 'UTC'
+            coalesce(min(exit_ts), min(runs.end_ts)) AT TIME ZONE 'UTC', min(trades.symbol)
         FROM trades JOIN runs USING (run_id) LEFT JOIN orders
             ON orders.run_id = trades.run_id AND orders.order_id = trades.entry_order_id
         WHERE trades.run_id = ? AND trade_id = ?""",
@@ -104,12 +105,13 @@ def scene(lake: Connection, run: Run, trade_id: int) -> Scene | None:
     if found[1] is None:
         return None
     candle = parse_timeframe(run.timeframe)
-    decided, entered, left = map(pd.Timestamp, found)
+    decided, entered, left = map(pd.Timestamp, found[:3])
+    run = run.at(found[3])
     start = max(run.start_ts, min(decided, entered) - LEAD * candle)
     end = min(run.end_ts, left + LEAD * candle)
     merged = math.ceil((end - start).total_seconds() / candle.total_seconds() / MOST_CANDLES)
     bucket = f"time_bucket(to_seconds({int(merged * candle.total_seconds())}), ts)" if merged > 1 else "ts"
-    values = {"run": run.run_id, "start": _instant(start), "end": _instant(end)}
+    values = {"run": run.run_id, "symbol": run.symbol, "start": _instant(start), "end": _instant(end)}
     seen = {name: value for name, value in {**_series(run), **values}.items() if name != "run"}
     candles = _frame(
         lake,
@@ -131,7 +133,7 @@ def _indicators(lake: Connection, bucket: str, values: dict[str, object]) -> Row
     """Return ts and the indicators, a column each, as they stood at the closes of the candles of a scene."""
     told = lake.sql(
         f"""SELECT {bucket} AT TIME ZONE 'UTC' AS ts, arg_max(indicators, ts) AS indicators FROM signals
-        WHERE run_id = $run AND ts BETWEEN $start AND $end GROUP BY 1 ORDER BY 1""",  # noqa: S608
+        WHERE run_id = $run AND symbol = $symbol AND ts BETWEEN $start AND $end GROUP BY 1 ORDER BY 1""",  # noqa: S608
         params=values,
     ).to_arrow_table()
     maps = [dict(row or ()) for row in told["indicators"].to_pylist()]
@@ -170,8 +172,9 @@ def _order(lake: Connection, run: Run, trade_id: int, row: tuple[Any, ...]) -> O
         lake,
         """SELECT ts AT TIME ZONE 'UTC' AS "Candle (UTC)", close AS "Close", indicators, signal AS "Signal",
             entry_exit AS "Change"
-        FROM signals WHERE run_id = $run AND ts BETWEEN $since AND $until ORDER BY ts DESC LIMIT 2""",
-        {"run": run.run_id, **window},
+        FROM signals WHERE run_id = $run AND symbol = $symbol AND ts BETWEEN $since AND $until
+        ORDER BY ts DESC LIMIT 2""",
+        {"run": run.run_id, "symbol": run.symbol, **window},
     )
     candles = _frame(
         lake,

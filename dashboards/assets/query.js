@@ -85,6 +85,7 @@ export function render({ model }) {
   model.on("views", list)
   model.on("examples", offer)
   model.on("running", tell)
+  model.on("ended", tell)  // of a query that begins and ends within one message, `running` says nothing
   model.on("hint", tell)
   list()
   offer()

@@ -30,7 +30,8 @@ export function render({ model }) {
       const [words, tone, address] = Array.isArray(cell) ? cell : [cell, ""]
       const first = n === 0 && model.picks
       const content = address ? make("a", { href: address }, words) : first ? make("button", { type: "button", "aria-pressed": String(row.id === model.picked) }, words) : words
-      return make("td", { class: `${model.heads[n].kind} ${tone}`, "data-column": model.heads[n].key }, content)
+      const { kind, key } = model.heads[n] ?? { kind: "", key: "" }  // the heads of other rows may come after these
+      return make("td", { class: `${kind} ${tone}`, "data-column": key }, content)
     })
     const made = make("tr", { "data-row": row.id }, ...cells)
     if (model.picks) made.addEventListener("click", () => pick(row))
@@ -73,7 +74,7 @@ export function render({ model }) {
   })
   before.addEventListener("click", () => { model.page -= 1; scroll.scrollTop = 0 })
   after.addEventListener("click", () => { model.page += 1; scroll.scrollTop = 0 })
-  for (const name of ["rows", "found", "page"]) model.on(name, draw)
+  for (const name of ["rows", "found", "page", "heads"]) model.on(name, draw)
   for (const name of ["order", "heads"]) model.on(name, title)
   model.on("picked", mark)
   model.on("text", () => { if (root.getRootNode().activeElement !== text) text.value = model.text })

@@ -17,7 +17,7 @@ from dashboards.hub import background
 from dashboards.look import asset, part
 from dashboards.queries import Connection
 from dashboards.series_controls import Choices, Freshness, SearchBox, SeriesTable
-from dashboards.session import Card, Session
+from dashboards.session import Card, Session, Words
 from data.errors import LakeError
 
 LISTED = 100
@@ -57,11 +57,11 @@ class DataPage:
         self._table = SeriesTable(heads=data_words.heads(), order=query.get("sort") or "name", **_WHOLE)
         self._freshness = Freshness(visible=False, **_WHOLE)
         self._kinds = Choices(chosen=query.get("kind", ""), label="Kind of fact", **_WHOLE)
-        self._status, self._notice = Card("The status"), Card("The list of series")
-        self._tiles, self._series = Card("The key figures"), Card("The table of series")
+        self._status, self._notice = Words("The status"), Words("The list of series")
+        self._tiles, self._series = Words("The key figures"), Card("The table of series")
         self._line = CoverageCard(session, lambda name: self._pick(name.address))
-        self._head, self._next = Card("The series"), Card("What the next collection fetches")
-        self._facts = Card("The list of facts")
+        self._head, self._next = Words("The series"), Words("What the next collection fetches")
+        self._facts = Words("The list of facts")
         self._search.param.watch(lambda _: self._list_anew(), "find")
         self._table.param.watch(lambda _: self._list_anew(), "order")
         self._table.param.watch(lambda event: self._pick(event.new), "picked")
@@ -155,7 +155,7 @@ class DataPage:
         self._notice.show(*said) if said else self._notice.clear()
         self._tiles.show(data_words.tiles(found))
         self._list()
-        if not self._series.slot.objects:
+        if not self._series.is_filled:
             self._series.show(self._table)
         if other:
             for card in (self._next, self._facts):

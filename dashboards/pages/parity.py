@@ -18,7 +18,7 @@ from dashboards.parity_cards import ParityCards
 from dashboards.parity_queries import Standing
 from dashboards.queries import Rows, Run
 from dashboards.run_page import GrowingPage
-from dashboards.session import Card, Session
+from dashboards.session import Card, Session, Words
 from data.errors import LakeError
 
 _DIFFERENCES = [verdict for verdict in parity_queries.VERDICTS if verdict != "equal"]
@@ -35,8 +35,8 @@ class ParityPage(GrowingPage):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, ParityCards(session))
-        self._differing, self._candle = Card("The list of candles"), Card("The candle")
-        self._causes = Card("What the causes come to")
+        self._differing, self._candle = Card("The list of candles"), Words("The candle")
+        self._causes = Words("What the causes come to")
         self._table = self._make_table()
         self._save = pn.widgets.FileDownload(
             callback=self._write_file, label="Download CSV", stylesheets=[asset("button.css")], margin=(10, 0, 0, 0)

@@ -17,7 +17,7 @@ from dashboards.queries import Run
 from dashboards.run_charts import RunCharts
 from dashboards.run_page import GrowingPage
 from dashboards.series_controls import Freshness
-from dashboards.session import Card, Session
+from dashboards.session import Card, Session, Words
 from dashboards.session_cards import SessionCards
 from dashboards.session_queries import Account, Arrival
 from data.errors import LakeError
@@ -60,9 +60,9 @@ class SessionPage(GrowingPage):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, RunCharts(session, queries.fill_markers, order_queries.levels))
-        self._lists = {name: Card(one.title) for name, one in _LISTS.items()}
-        self._parity = Card("The parity")
-        self._mode, self._overview, self._health = Card("The mode"), Card("The overview"), Card("The health")
+        self._lists = {name: Words(one.title) for name, one in _LISTS.items()}
+        self._parity = Words("The parity")
+        self._mode, self._overview, self._health = Words("The mode"), Card("The overview"), Words("The health")
         self._cards = SessionCards(sizing_mode="stretch_width", margin=0)
         self._cards.param.watch(lambda event: self._pick(event.new), "picked")
         self._fresh = Freshness(visible=False, margin=0)

@@ -19,7 +19,7 @@ from panel.viewable import Viewable
 from dashboards import sql_queries, sql_words
 from dashboards.hub import background
 from dashboards.look import asset, part
-from dashboards.session import Card, Session
+from dashboards.session import Card, Session, Words
 from dashboards.sql_answer import AnswerCards
 from dashboards.sql_controls import QueryBox
 from dashboards.sql_examples import EXAMPLES
@@ -53,8 +53,8 @@ class SqlPage:
         self._box.param.watch(lambda event: self._write(event.new), "sql")
         self._answer = AnswerCards(session)
         self._cards = {
-            "status": Card("The status"),
-            "notice": Card("The list of views"),
+            "status": Words("The status"),
+            "notice": Words("The list of views"),
             "query": Card("The box"),
             **self._answer.cards,
         }
@@ -147,7 +147,8 @@ class SqlPage:
         self._session.apply(lambda: self._end(lambda: self._answer.say(words, part("said", text=sql_words.NO_CHART))))
 
     def _end(self, show: Callable[[], None]) -> None:
-        self._box.param.update(running=False, hint=sql_words.bounds(self._walled.limits))
+        hint = sql_words.bounds(self._walled.limits)
+        self._box.param.update(running=False, ended=self._box.ended + 1, hint=hint)
         show()
 
 

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 
 from panel.viewable import Viewable
 
-from dashboards import queries, sweep_queries, sweep_words
+from dashboards import queries, sweep_queries, sweep_words, verdict_queries, verdict_words
 from dashboards.hub import background
 from dashboards.look import asset
 from dashboards.queries import Rows, Run
 from dashboards.row_card import RowCard, Topic
 from dashboards.run_page import RunPage
-from dashboards.session import Card, Session
+from dashboards.session import Card, Session, Words
 from dashboards.sweep_cards import SweepCharts
+from dashboards.verdict_queries import Judged
 from data.errors import LakeError
 
 
@@ -28,7 +29,8 @@ class SweepPage(RunPage):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, SweepCharts(session))
-        self._progress = Card("The sweeps under way")
+        self._progress = Words("The sweeps under way")
+        self._walk, self._changes = Words("The walk-forward"), Words("What little changes do")
         self._sets = RowCard(
             session,
             Topic(
@@ -37,15 +39,15 @@ class SweepPage(RunPage):
                 sweep_queries.sets,
                 sweep_queries.sets_whole,
                 lambda _, rows: sweep_words.set_rows(rows, session.theme),
-                sweep_words.SET_HEADS,
+                lambda _: sweep_words.SET_HEADS,
                 ("text", "sort", "at"),
             ),
         )
 
     @property
     def tables(self) -> Mapping[str, Card]:
-        """The sets."""
-        return {"sets": self._sets}
+        """The walk-forward, what little changes do to the best set, the sets."""
+        return {"walk": self._walk, "changes": self._changes, "sets": self._sets}
 
     @property
     def slots(self) -> Mapping[str, Viewable]:
@@ -64,8 +66,23 @@ class SweepPage(RunPage):
     async def fill(self, turn: int, run: Run) -> None:
         """Fill all the cards."""
         await asyncio.gather(
-            self.show(turn, self.tiles, queries.metrics, run, _judged), self.charts.fill(run), self._sets.fill(run)
+            self.show(turn, self.tiles, queries.metrics, run, _judged),
+            self.charts.fill(run),
+            self._fill_walk(turn, run),
+            self.show(turn, self._changes, verdict_queries.judged, run, _changed),
+            self._sets.fill(run),
         )
+
+    async def _fill_walk(self, turn: int, run: Run) -> None:
+        """Show the tests of a walk-forward; a sweep without has no such card."""
+        try:
+            found = await self.session.hub.ask(verdict_queries.folds, run)
+        except LakeError as error:
+            reason = str(error)
+            self.apply(turn, lambda: self._walk.fail(reason))
+            return
+        told = verdict_words.folds(found)
+        self.apply(turn, lambda: self._walk.clear() if found.empty else self._walk.show(told))
 
     async def follow(self, turn: int, run: Run) -> None:  # noqa: ARG002 - a sweep that is recorded stays
         """Link what was run in full meanwhile; fill the page again if something could not be read."""
@@ -100,3 +117,7 @@ class SweepPage(RunPage):
 
 def _judged(metrics: Rows) -> list[str]:
     return [sweep_words.verdict(metrics), sweep_words.tiles(metrics)]
+
+
+def _changed(found: Judged) -> list[str]:
+    return [verdict_words.sensitivity(found)]

@@ -52,7 +52,7 @@ _CHART = """name => {
   if (figure === undefined) return null
   const plain = (column) => Array.from(column, value => Number.isNaN(value) ? null : value)
   const layers = figure.renderers.map(layer => ({
-    name: layer.name, glyph: layer.glyph.type,
+    name: layer.name, glyph: layer.glyph.type, field: layer.glyph.y?.field,
     data: Object.fromEntries(Object.entries(layer.data_source.data).map(([key, column]) => [key, plain(column)])),
   }))
   return {layers, x: [figure.x_range.start, figure.x_range.end], y: [figure.y_range.start, figure.y_range.end]}

@@ -99,9 +99,8 @@ def test_the_price_chart_has_every_candle_and_the_strategys_indicators(
     slow = asked(
         dashboard, "SELECT indicators['slow'] AS v FROM signals WHERE run_id = ? ORDER BY ts", runs["sma_crossover"]
     )
-    (line,) = [one["data"] for one in drawn if one["name"] == "slow"]
-    values = next(column for name, column in line.items() if name.startswith("i"))
-    assert [value for value in values if value is not None] == list(slow["v"].dropna())
+    (line,) = [one for one in drawn if one["name"] == "slow"]
+    assert [value for value in line["data"][line["field"]] if value is not None] == list(slow["v"].dropna())
 
 
 def test_the_equity_ends_where_the_lakes_ends_and_buy_and_hold_where_its_metric_says(

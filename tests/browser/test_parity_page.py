@@ -147,6 +147,7 @@ def test_the_fixture_has_every_verdict(compared: Compared) -> None:
 
 def test_without_a_session_in_the_address_all_are_listed_and_lead_to_theirs(compared: Compared, visit: Visit) -> None:
     page = visit(f"{compared.dashboard.url}?theme=light", filled=False)
+    page.wait_for_function("() => window.Bokeh && Bokeh.documents.length > 0")  # left before, Bokeh complains of it
     page.get_by_role("link", name="Parity").click()
     wait_until_filled(page)
     expect(page.locator("tr[data-run]")).to_have_count(2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ from playwright.sync_api import Browser, expect
 from data.runs import read_run, record_run
 from data.views import connect
 from data.writer import Lake
-from tests.browser.conftest import Filled, Serve, Visit, backtest, chart, serving, wait_until_filled
+from tests.browser.conftest import Dashboard, Filled, Serve, Visit, backtest, chart, serving, wait_until_filled
 
 pytestmark = pytest.mark.browser
 
@@ -168,3 +169,23 @@ def test_a_page_whose_server_went_away_says_so_and_comes_back_with_it(
         wait_until_filled(page)
         assert page.url == address
         context.close()
+
+
+_MUTE = """const send = WebSocket.prototype.send
+WebSocket.prototype.send = function (message) { setTimeout(() => send.call(this, message), 2000) }"""
+
+
+@pytest.mark.parametrize("late", ["scripts", "words"])
+def test_what_the_server_knows_before_the_browser_asks_and_while_it_pulls_the_page_is_shown(
+    dashboard: Dashboard, visit: Visit, late: str
+) -> None:
+    page = visit(f"{dashboard.url}?page=sql")
+    if late == "words":
+        page.add_init_script(_MUTE)
+    else:
+        page.route("**/panel.min.js*", lambda route: (time.sleep(2), route.continue_()))  # type: ignore[func-returns-value]
+    page.goto(f"{dashboard.url}?page=backtest", wait_until="domcontentloaded")
+    wait_until_filled(page)
+    for name in ("price", "equity", "drawdown", "rolling"):
+        assert chart(page, name)["layers"][0]["data"]["ts"]
+    expect(page.locator(".tile[data-metric=sharpe_ratio]:visible")).to_have_count(1)

@@ -69,6 +69,9 @@ def test_the_verdict_comes_first_then_the_sets_in_charts_and_in_a_table_that_lea
     dots = layer(page, "sample", "sets")
     assert sorted(dots["outside"]) == pytest.approx(sorted(tried["out_objective"].dropna()))
     assert any(one["name"] == "diagonal" for one in chart(page, "sample")["layers"])
+    expect(page.get_by_role("heading", name="Walk-forward")).to_be_hidden()
+    changes = page.get_by_role("region", name="What little changes do to the best set")
+    expect(changes.locator("tr.own")).to_contain_text("as it is")
     table = page.get_by_role("region", name="Parameter sets")
     best = table.locator("tbody tr").first
     expect(best).to_contain_text(swept.sweep.runs[0])
@@ -99,8 +102,9 @@ def test_on_a_phone_the_map_follows_what_is_chosen_and_a_sweep_that_begins_is_to
     expect(page.get_by_text("by fast and slow")).to_contain_text(METRICS["max_drawdown"].title)
     for part in ("x=fast", "y=slow", "figure=max_drawdown", "cell=best"):
         page.wait_for_url(re.compile(part))
-    row = {"run_id": "begun", "number": 1, "parameters": '{"fast":5,"slow":20}', "objective": 1.0}
+    row = {"run_id": "begun", "number": 1, "parameters": '{"fast":5,"slow":20}', "objective": 1.0, "wanted": 4}
     swept.lake.append("sweeps", pa.Table.from_pylist([row], TABLES["sweeps"].schema))
-    expect(page.get_by_text("begun: 1 set tried")).to_be_visible()
+    expect(page.get_by_text("begun: 1 of 4 sets tried")).to_be_visible()
+    expect(page.get_by_role("progressbar", name="begun")).to_have_attribute("value", "1")
     expect(page.locator(".verdict:visible")).to_be_visible()
     expect(page.get_by_text("by fast and slow")).to_be_visible()

@@ -55,7 +55,7 @@ def long_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     lake = Lake(folder / "lake")
     lake.append("candles", candle_rows(0, LONG, "ETH/USD"))
     lake.append("candles", candle_rows(0, SESSION, "BTC/USD"))
-    rows.record(lake, "long", LONG, symbol="ETH/USD", tables={"trades": rows.trades(500)})
+    rows.record(lake, "long", LONG, symbol="ETH/USD", tables={"trades": rows.trades(500, symbol="ETH/USD")})
     manifest = canonical({"start": rows.START.isoformat()})
     known = {"kind": "paper", "end_ts": pd.NaT, "candles": None, "data_fingerprint": None, "manifest": manifest}
     tables = {**session_rows(0, SESSION), "trades": (), "metrics": ()}

@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from data.candles import read_candles
 from data.runs import canonical, read_run, run_id
 from data.views import connect
 from data.writer import Lake
 from flows.backtest import Backtest
 from flows.parameters import BacktestParameters, PortfolioParameters
 from flows.portfolio import portfolio
+from tasks.evaluate.basket import basket
 from tasks.fetch import collect_series
 from tests.servers.command_line import Jarvis
 
@@ -44,6 +46,10 @@ def filled(lake: Lake, tmp_path: Path) -> Lake:
         rows.iloc[100 * (number == 2) :].to_csv(file, index=False)
         collect_series(lake, exchange="mine", symbol=symbol, timeframe="1d", file=file)
     return lake
+
+
+def candles_of(lake: Lake, symbol: str) -> pd.DataFrame:
+    return read_candles(lake, "mine", symbol, "1d")
 
 
 def run(**parameters: object) -> Backtest:
@@ -151,18 +157,51 @@ def test_one_market_without_what_only_a_portfolio_has_is_a_backtest() -> None:
         PortfolioParameters(symbols=())
 
 
-def test_the_dashboard_answers_for_a_run_of_several_symbols(filled: Lake) -> None:
-    from dashboards import queries
+def test_the_dashboard_answers_for_each_market_of_a_run_and_for_all_of_them(filled: Lake) -> None:
+    from dashboards import position_queries, queries
     from data.errors import LakeError
 
     result = run(params={"fast": 5, "slow": 20})
     connection = connect(filled)
     shown = queries.run(connection, result.run_id)
     assert shown is not None
+    assert shown.symbols == SYMBOLS
     assert [each.run_id for each in queries.runs(connection, "backtest")] == [result.run_id]
-    assert len(queries.equity(connection, shown)) == 400
-    assert len(queries.markers(connection, shown)) > 0
-    assert queries.first_open(connection, shown) is None
-    # There is no chart of one price for it; its card says so, and the others are shown.
+    for symbol in SYMBOLS:
+        market = shown.at(symbol)
+        made = result.simulation.trades.query("symbol == @symbol")
+        assert queries.markers(connection, market)["events"].sum() == len(made) + made["exit_ts"].notna().sum()
+        assert len(queries.candles(connection, market)) == 300 + 100 * (symbol != "C/USD")
+        assert len(queries.indicators(connection, market)) == 300 + 100 * (symbol != "C/USD")
+    assert shown.at("<b>").symbol == "A/USD"
     with pytest.raises(LakeError, match="no longer has the candles of A/USD, B/USD, C/USD"):
         queries.candles(connection, shown)
+
+    equity = queries.equity(connection, shown)
+    held = basket({symbol: candles_of(filled, symbol) for symbol in SYMBOLS})["close"]
+    assert list(equity["price"]) == pytest.approx(list(held), rel=1e-12)
+    assert queries.first_open(connection, shown) == 1.0
+    merged = queries.equity(connection, shown, shown.whole._replace(bucket=7 * 86_400))
+    assert set(merged["ts"]) <= set(equity["ts"])
+    assert list(merged["price"]) == pytest.approx(list(equity.set_index("ts")["price"][merged["ts"]]), rel=1e-12)
+
+    weights = position_queries.weights(connection, shown)
+    assert list(weights.names.values()) == list(SYMBOLS)
+    account = result.simulation.equity
+    in_market = account["position"] * account["price"] / account["equity"]
+    assert list(weights.rows[[*weights.names]].sum(axis="columns")) == pytest.approx(list(in_market), abs=1e-12)
+
+
+def test_of_many_markets_the_largest_have_a_weight_of_their_own(filled: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dashboards import position_queries, queries
+
+    result = run(params={"fast": 5, "slow": 20}, weights={"A/USD": 0.1, "B/USD": 0.2, "C/USD": 0.7})
+    connection = connect(filled)
+    shown = queries.run(connection, result.run_id)
+    assert shown is not None
+    whole = position_queries.weights(connection, shown).rows.set_index("ts")
+    monkeypatch.setattr(position_queries, "MOST_LINES", 2)
+    few = position_queries.weights(connection, shown)
+    assert list(few.names.values()) == [SYMBOLS[int(whole.abs().mean().argmax())], "2 others"]
+    rows = few.rows.set_index("ts")
+    assert list(rows.sum(axis="columns")) == pytest.approx(list(whole.sum(axis="columns")), abs=1e-12)

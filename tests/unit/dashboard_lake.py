@@ -44,10 +44,10 @@ def equity(n: int) -> pd.DataFrame:
     return pd.DataFrame({"ts": times(n), "price": price, "equity": 1_000.0 + np.arange(n), "drawdown": fall})
 
 
-def signals(n: int, *names: str) -> pa.Table:
+def signals(n: int, *names: str, symbol: str = "BTC/USD") -> pa.Table:
     """Rows of the table signals, each indicator at the close's height."""
     maps = pa.array([[(name, 101.0 + row) for name in names] for row in range(n)], pa.map_(pa.string(), pa.float64()))
-    return pa.table({"symbol": ["BTC/USD"] * n, "ts": pa.array(times(n)), "indicators": maps})
+    return pa.table({"symbol": [symbol] * n, "ts": pa.array(times(n)), "indicators": maps})
 
 
 def record(lake: Lake, run_id: str = "run-1", n: int = 10, *, tables: dict[str, Any] | None = None, **run: Any) -> None:
@@ -72,5 +72,12 @@ def record(lake: Lake, run_id: str = "run-1", n: int = 10, *, tables: dict[str, 
         "created_at": MADE,
     }
     metrics = pd.DataFrame({"metric": ["sharpe_ratio"], "value": [1.5], "low": [0.5], "high": [2.5], "unit": ["ratio"]})
-    rows = {"signals": signals(n, "fast"), "equity": equity(n), "trades": trades(), "metrics": metrics}
-    record_run(lake, {**row, **run}, {**rows, **(tables or {})})
+    told = {**row, **run}
+    symbol = str(told["symbol"])
+    rows = {
+        "signals": signals(n, "fast", symbol=symbol),
+        "equity": equity(n),
+        "trades": trades(symbol=symbol),
+        "metrics": metrics,
+    }
+    record_run(lake, told, {**rows, **(tables or {})})

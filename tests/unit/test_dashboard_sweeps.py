@@ -192,9 +192,34 @@ def test_every_set_of_figures_that_a_map_offers_is_a_column(lake: Lake) -> None:
 def test_a_sweep_that_is_not_recorded_is_under_way(lake: Lake) -> None:
     write(lake, grid(), recorded=False)
     found = sweep_queries.under_way(connect(lake), lake)
-    assert found == [("swept", 12)]
+    assert found == [("swept", 12, 0, "", "")]
     assert "swept: 12 sets tried" in sweep_words.progress(found)
+    assert "<progress" not in sweep_words.progress(found)
     assert sweep_words.progress([]) == ""
+
+
+def test_a_sweep_under_way_tells_how_many_sets_are_still_to_come(lake: Lake) -> None:
+    series = {"symbol": "<b>", "timeframe": "1d", "wanted": 1_000}
+    write(lake, [{**one, **series} for one in grid()], recorded=False)
+    said = sweep_words.progress(sweep_queries.under_way(connect(lake), lake))
+    assert "swept, &lt;b&gt; 1d: 12 of 1,000 sets tried" in said
+    assert '<progress max="1000" value="12"' in said
+
+
+def test_all_that_is_recorded_of_a_sweep_has_a_tile_also_what_nobody_here_knows(lake: Lake) -> None:
+    write(lake, grid())
+    metrics = queries.metrics(*of(lake))
+    more = pd.DataFrame(
+        {"value": [0.17, 3.0], "low": [-0.3, None], "high": [1.3, None], "unit": ["fraction", "count"], "note": None},
+        index=["walk_forward_return", "phase_of_the_moon"],
+    )
+    assert "walk_forward" not in sweep_words.tiles(metrics)
+    said = sweep_words.tiles(pd.concat([metrics, more]))
+    assert "17.00 %" in said
+    assert "-30.00 % to 130.00 %" in said
+    assert "Phase of the moon" in said
+    assert said.count('data-metric="best_sharpe"') == 1
+    assert 'data-metric="verdict"' not in said
 
 
 @pytest.mark.parametrize(("verdict", "title"), [("supported: skill", "Supported"), ("not proven: <b>", "Not proven")])

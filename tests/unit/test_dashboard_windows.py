@@ -165,6 +165,7 @@ class Visitor:
 
     def __init__(self, lake: Lake) -> None:
         self.hub = Hub(lake)
+        self.query: dict[str, str] = {}
         self.asked: list[Window] = []
         glance = self.hub.glance
 
@@ -218,7 +219,7 @@ def test_a_zoom_gives_the_figures_that_are_shown_finer_candles_and_the_way_back_
         await settled(shown)
         expected = [minute(n) for n in range(9_856, 10_688)]
         assert list(times_of(shown, "price")) == list(times_of(shown, "equity")) == expected
-        for source, _ in charts._fed:
+        for source in charts._sources.values():
             assert len({len(column) for column in source.data.values()}) == 1
         zoomed(charts, 0, N)
         await settled(shown)

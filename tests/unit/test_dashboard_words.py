@@ -54,6 +54,13 @@ def test_a_theme_that_is_unknown_is_dark(text: str | None) -> None:
     assert theme_of(text) == "dark"
 
 
+def test_a_metric_that_this_version_does_not_know_is_shown_by_its_name(run: Run) -> None:
+    tables = dict(Metrics(run, metrics(phase_of_the_moon={"value": 0.25, "unit": "fraction"})).portfolio())
+    (words,) = tables["Others"]
+    assert (words.title, words.value) == ("Phase of the moon", "25.00 %")
+    assert "Others" not in dict(Metrics(run, metrics(sharpe_ratio=1.0)).portfolio())
+
+
 def test_a_tile_shows_its_interval_and_its_meaning(run: Run) -> None:
     tiles = {
         tile.name: tile for tile in Metrics(run, metrics(sharpe_ratio={"value": 1.5, "low": 0.5, "high": 2.5})).tiles()
