@@ -27,7 +27,7 @@ T = TypeVar("T")
 Question = Callable[Concatenate[duckdb.DuckDBPyConnection, P], T]
 Stamp = tuple[tuple[int, int], ...]
 
-POLL = 0.5
+POLL = 0.25
 """Seconds between two looks at the lake."""
 
 _SELDOM = 60.0
