@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from dashboards.queries import Connection, Rows, Run
+from dashboards.queries import Connection, Rows, Run, frame
 from dashboards.session_queries import held
 
 NEWEST = 100
@@ -61,7 +61,7 @@ def levels(lake: Connection, run: Run) -> list[Level]:
 
 def open_orders(lake: Connection, run: Run) -> Rows:
     """Return the orders that have not ended, newest first; those that are in doubt are marked."""
-    return _frame(
+    return frame(
         lake,
         f"""SELECT order_id AS "Order", side AS "Side", type AS "Type", amount AS "Amount", price AS "Limit or stop",
             coalesce(filled, 0) AS "Filled", replace(event, '_', ' ') AS "State",
@@ -75,7 +75,7 @@ def open_orders(lake: Connection, run: Run) -> Rows:
 
 def orders(lake: Connection, run: Run) -> Rows:
     """Return the newest orders, newest first, each with the events of its life and what was filled."""
-    return _frame(
+    return frame(
         lake,
         f"""WITH filled AS (
             SELECT order_id, sum(amount) AS amount, sum(price * amount) / sum(amount) AS price, sum(fee) AS fee
@@ -99,7 +99,7 @@ def orders(lake: Connection, run: Run) -> Rows:
 
 def trades(lake: Connection, run: Run) -> Rows:
     """Return the newest round trips, newest first; what one that is open comes to is not known before its end."""
-    return _frame(
+    return frame(
         lake,
         f"""SELECT entry_ts AT TIME ZONE 'UTC' AS "Entry (UTC)",
             if(status = 'closed', exit_ts, NULL) AT TIME ZONE 'UTC' AS "Exit (UTC)", amount AS "Amount",
@@ -117,8 +117,3 @@ _OPEN = f"""
         arg_max(event, rank) AS event, arg_min(reason, rank) AS reason
     FROM (SELECT *, coalesce(list_position({_EVENTS}, event), 9) AS rank FROM orders WHERE run_id = $run)
     GROUP BY order_id HAVING max(rank) < 9"""  # noqa: S608
-
-
-def _frame(lake: Connection, sql: str, values: object) -> Rows:
-    rows: Rows = lake.sql(sql, params=values).to_arrow_table().to_pandas()
-    return rows

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dashboards.queries import Connection, Rows, Run, runs
+from dashboards.queries import Connection, Rows, Run, frame, runs
 from data.errors import LakeError
 
 VERDICTS = ("data", "signal", "fill", "cost", "equal")
@@ -135,7 +135,7 @@ def strip(lake: Connection, run: Run) -> Rows:
     Those that were decided since the last comparison are there too, `not compared`.
     """
     counted = "".join(f", count(*) FILTER (verdict = '{verdict}') AS \"{verdict}\"" for verdict in _RANKED)
-    rows = _frame(
+    rows = frame(
         lake,
         f"""WITH told AS (
             SELECT ts, coalesce(verdict, '{PENDING}') AS verdict
@@ -154,7 +154,7 @@ def strip(lake: Connection, run: Run) -> Rows:
 
 def curves(lake: Connection, run: Run) -> Rows:
     """Return ts, both equities (live, backtest) and how far they are apart in basis points, at the chart's candles."""
-    rows = _frame(
+    rows = frame(
         lake,
         f"""SELECT max(ts) AT TIME ZONE 'UTC' AS ts, arg_max(live_equity, ts) AS live,
             arg_max(backtest_equity, ts) AS backtest, 10000 * (live / nullif(backtest, 0) - 1) AS apart
@@ -174,7 +174,7 @@ def differing(lake: Connection, run: Run, verdict: str, text: str, page: int) ->
     """
     chosen, values = _chosen(run, verdict, text)
     found = lake.execute(f"SELECT count(*) FROM parity WHERE {chosen}", values).fetchall()[0][0]  # noqa: S608
-    rows = _frame(
+    rows = frame(
         lake,
         f"""SELECT ts AT TIME ZONE 'UTC' AS ts, verdict, detail,
             {_APART} AS apart
@@ -187,7 +187,7 @@ def differing(lake: Connection, run: Run, verdict: str, text: str, page: int) ->
 def differing_whole(lake: Connection, run: Run, verdict: str, text: str) -> Rows:
     """Return all columns of all the candles that `differing` pages through."""
     chosen, values = _chosen(run, verdict, text)
-    return _frame(
+    return frame(
         lake,
         f"""SELECT * REPLACE (ts AT TIME ZONE 'UTC' AS ts, compared_at AT TIME ZONE 'UTC' AS compared_at)
         FROM parity WHERE {chosen} ORDER BY parity.ts DESC""",  # noqa: S608
@@ -277,8 +277,3 @@ def _chosen(run: Run, verdict: str, text: str) -> tuple[str, dict[str, str]]:
 def _moment(run: Run) -> str:
     """Return the chart's candle of an instant `ts`, as SQL."""
     return f"time_bucket(to_seconds({run.bucket}), ts)" if run.bucket else "ts"
-
-
-def _frame(lake: Connection, sql: str, values: object) -> Rows:
-    rows: Rows = lake.sql(sql, params=values).to_arrow_table().to_pandas()
-    return rows

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import pandas as pd
-
-from dashboards.queries import Connection, Rows, Run
+from dashboards.queries import Connection, Rows, Run, frame
 from dashboards.return_queries import stretch
 
 MOST_LINES = 6
@@ -25,7 +23,7 @@ class Weights(NamedTuple):
 def weights(lake: Connection, run: Run) -> Weights:
     """Return the weights; a close at which the account had nothing left has none."""
     closes = f"SELECT ts, equity, {stretch(run)} AS stretch FROM equity WHERE run_id = $run AND equity > 0"  # noqa: S608
-    found = _frame(
+    found = frame(
         lake,
         f"""WITH closes AS ({closes}),
         times AS (SELECT stretch, min(ts) AS ts, count(*) AS closes FROM closes GROUP BY 1),
@@ -45,8 +43,3 @@ def weights(lake: Connection, run: Run) -> Weights:
         rows = rows.assign(others=by_market.drop(columns=own).sum(axis="columns"))
         names["others"] = f"{len(run.symbols) - len(own)} others"
     return Weights(rows.reset_index(), names)
-
-
-def _frame(lake: Connection, sql: str, values: dict[str, object]) -> Rows:
-    rows: pd.DataFrame = lake.sql(sql, params=values).to_arrow_table().to_pandas()
-    return rows

@@ -128,6 +128,12 @@ _TIMES = ("start_ts", "end_ts", "created_at")
 _RUN = ", ".join(f"{name} AT TIME ZONE 'UTC' AS {name}" if name in _TIMES else name for name in Run._fields)
 
 
+def frame(lake: Connection, sql: str, values: object) -> Rows:
+    """Return the rows of a query; `values` are those of its parameters."""
+    rows: Rows = lake.sql(sql, params=values).to_arrow_table().to_pandas()
+    return rows
+
+
 def runs(lake: Connection, kind: str) -> list[Run]:
     """Return the runs of a kind, newest first.
 
@@ -146,7 +152,7 @@ def run(lake: Connection, run_id: str) -> Run | None:
 
 def metrics(lake: Connection, run: Run) -> Rows:
     """Return the run's metrics by name: value, low, high, unit, note."""
-    rows = _frame(lake, "SELECT metric, value, low, high, unit, note FROM metrics WHERE run_id = ?", [run.run_id])
+    rows = frame(lake, "SELECT metric, value, low, high, unit, note FROM metrics WHERE run_id = ?", [run.run_id])
     return rows.set_index("metric")
 
 
@@ -157,7 +163,7 @@ def candles(lake: Connection, run: Run, window: Window | None = None, outline: R
     question for the run's outline.
     """
     window = window or run.whole
-    rows = _frame(
+    rows = frame(
         lake,
         f"""SELECT {window.moment} AS ts, arg_min(open, ts) AS open, max(high) AS high, min(low) AS low,
             arg_max(close, ts) AS close, sum(volume) AS volume
@@ -187,7 +193,7 @@ def indicators(lake: Connection, run: Run, window: Window | None = None, outline
     query = f"""SELECT {window.moment} AS "ts", * EXCLUDE (ts) FROM ({source})
         WHERE {_WITHIN} {closes if window.bucket else ""} ORDER BY 1"""  # noqa: S608
     if outline is not None:
-        return _frame(lake, query, _bounds(window)).set_axis(outline.columns, axis="columns")
+        return frame(lake, query, _bounds(window)).set_axis(outline.columns, axis="columns")
     return _columns(
         lake.sql(query, params={"run": run.run_id, "symbol": run.symbol} | _bounds(window)).to_arrow_table()
     )
@@ -200,7 +206,7 @@ def markers(lake: Connection, run: Run, window: Window | None = None) -> Rows:
     their average price.
     """
     window = window or run.whole
-    return _frame(
+    return frame(
         lake,
         f"""WITH events AS (
             SELECT entry_ts AS ts, entry_price AS price, amount, trade_id, NULL::DOUBLE AS profit,
@@ -224,7 +230,7 @@ def fill_markers(lake: Connection, run: Run, window: Window | None = None) -> Ro
     window = window or run.whole
     candle = window._replace(bucket=window.bucket or int(parse_timeframe(run.timeframe).total_seconds()))
     reached = window.end >= run.whole.end  # a session may have filled something since the last candle that it decided
-    return _frame(
+    return frame(
         lake,
         f"""SELECT {candle.moment} AS ts, side AS action, count(*) AS events,
             sum(price * amount) / sum(amount) AS price, sum(amount) AS amount, NULL::DOUBLE AS profit,
@@ -241,7 +247,7 @@ def equity(lake: Connection, run: Run, window: Window | None = None, outline: Ro
     """
     window = window or run.whole
     source = _source(lake, "SELECT ts, equity, price, drawdown FROM equity WHERE run_id = $run", outline)
-    rows = _frame(
+    rows = frame(
         lake,
         f"""SELECT max(ts) AT TIME ZONE 'UTC' AS ts, arg_max(equity, ts) AS equity, arg_max(price, ts) AS price,
             min(drawdown) AS drawdown
@@ -258,7 +264,7 @@ def _held(lake: Connection, run: Run, rows: Rows) -> pd.Series:
     lake.register("valued", rows[["ts"]])
     seen = _SEEN.replace("SELECT ts", "SELECT symbol, ts").replace("symbol = $symbol", "symbol IN (FROM markets)")
     series = {name: value for name, value in _series(run).items() if name != "symbol"}
-    held = _frame(
+    held = frame(
         lake,
         f"""WITH markets AS (SELECT unnest($symbols) AS symbol),
         seen AS (FROM ({seen}) WHERE {_WITHIN}),
@@ -325,10 +331,5 @@ def _columns(rows: pa.Table) -> Rows:
 
 
 def _runs(lake: Connection, condition: str, values: list[str], source: str = "runs") -> list[Run]:
-    rows = _frame(lake, f"SELECT {_RUN} FROM {source} WHERE {condition} ORDER BY created_at DESC, run_id", values)  # noqa: S608
+    rows = frame(lake, f"SELECT {_RUN} FROM {source} WHERE {condition} ORDER BY created_at DESC, run_id", values)  # noqa: S608
     return [Run._make(None if pd.isna(value) else value for value in row) for row in rows.itertuples(index=False)]
-
-
-def _frame(lake: Connection, sql: str, values: object) -> Rows:
-    rows: Rows = lake.sql(sql, params=values).to_arrow_table().to_pandas()
-    return rows

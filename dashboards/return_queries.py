@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dashboards.queries import Connection, Rows, Run
+from dashboards.queries import Connection, Rows, Run, frame
 from data.timeframe import parse_timeframe
 
 MOST_CANDLES = 2_000
@@ -78,7 +78,7 @@ def rolling_sharpe(lake: Connection, run: Run) -> Rolling:
     year = float(known[0][0])
     count = int(lake.execute(f"{_returns(run)} SELECT count(*) FROM returns", _values(run)).fetchall()[0][0])  # noqa: S608
     window = max(FEWEST_RETURNS, round(year / 2 if count >= year else year / 4))
-    rows = _frame(
+    rows = frame(
         lake,
         f"""{_returns(run)}, seen AS (
             SELECT ts, count(*) OVER span AS returns, avg(value) OVER span AS mean,
@@ -99,7 +99,7 @@ def distribution(lake: Connection, run: Run) -> Distribution:
         f"{_returns(run)} SELECT count(*) FILTER (value = 0), count(*) FROM returns",  # noqa: S608
         _values(run),
     ).fetchall()[0]
-    rows = _frame(
+    rows = frame(
         lake,
         f"""{_returns(run)}, moved AS (SELECT value FROM returns WHERE value <> 0), sized AS (
             SELECT max(value) - min(value) AS span, max(abs(value)) AS largest,
@@ -117,7 +117,7 @@ def distribution(lake: Connection, run: Run) -> Distribution:
 
 def monthly(lake: Connection, run: Run) -> Rows:
     """Return the growth of each month and each year: year, month (null: the year), value."""
-    rows = _frame(
+    rows = frame(
         lake,
         f"""{_returns(run)}, dated AS (
             SELECT year(ts)::INTEGER AS year, month(ts)::INTEGER AS month, value FROM returns
@@ -134,7 +134,7 @@ def exposure(lake: Connection, run: Run) -> Rows:
 
     A candle at whose close the account had nothing left has none.
     """
-    return _frame(
+    return frame(
         lake,
         f"""SELECT min(ts) AT TIME ZONE 'UTC' AS ts,
             coalesce(avg(if(equity > 0, position * price / equity, NULL)), 'nan') AS exposure
@@ -158,8 +158,3 @@ def stretch(run: Run) -> str:
 
 def _values(run: Run) -> dict[str, object]:
     return {"run": run.run_id, "cash": run.cash}
-
-
-def _frame(lake: Connection, sql: str, values: dict[str, object]) -> Rows:
-    rows: pd.DataFrame = lake.sql(sql, params=values).to_arrow_table().to_pandas()
-    return rows

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from dashboards.queries import Connection, Rows, Run
+from dashboards.queries import Connection, Rows, Run, frame
 
 PAGE = 25
 """Rows of a page of a table."""
@@ -104,7 +104,7 @@ def page(lake: Connection, run: Run, table: str, columns: dict[str, str], words:
     condition, values = _condition(run, words, wanted.text)
     count = lake.execute(f"SELECT count(*) FROM {table} WHERE {condition}", values).fetchall()[0][0]  # noqa: S608
     told = ", ".join(f'{_plain(source)} AS "{key}"' for key, source in columns.items())
-    rows = _frame(
+    rows = frame(
         lake,
         f"""SELECT {told} FROM {table} WHERE {condition}
         ORDER BY {_order_by(columns, wanted.order)} LIMIT {PAGE} OFFSET {wanted.page * PAGE}""",  # noqa: S608
@@ -137,8 +137,3 @@ def _order_by(columns: dict[str, str], order: str) -> str:
 
 def _plain(source: str) -> str:
     return f"{source} AT TIME ZONE 'UTC'" if source.endswith("ts") else source
-
-
-def _frame(lake: Connection, sql: str, values: object) -> Rows:
-    rows: Rows = lake.sql(sql, params=values).to_arrow_table().to_pandas()
-    return rows

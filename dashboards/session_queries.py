@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dashboards.queries import Connection, Rows, Run
+from dashboards.queries import Connection, Rows, Run, frame
 from data.timeframe import parse_timeframe
 
 NEWEST = 100
@@ -170,7 +170,7 @@ def arrivals(lake: Connection) -> dict[Series, Arrival]:
 
 def facts(lake: Connection, run: Run) -> Rows:
     """Return what is known about the candles of the session's last day and holds, under the headings of the page."""
-    return _frame(
+    return frame(
         lake,
         f"""SELECT start_ts AT TIME ZONE 'UTC' AS "From (UTC)", end_ts AT TIME ZONE 'UTC' AS "To (UTC)", kind AS "Kind",
             candles::VARCHAR AS "Candles", detail AS "Detail", kind = 'gap' AS marked
@@ -183,7 +183,7 @@ def facts(lake: Connection, run: Run) -> Rows:
 
 def decisions(lake: Connection, run: Run) -> Rows:
     """Return the newest decisions, newest first, under the headings of the page."""
-    return _frame(
+    return frame(
         lake,
         f"""SELECT ts AT TIME ZONE 'UTC' AS "Candle (UTC)", action AS "Action", replace(reason, '_', ' ') AS "Reason",
             detail AS "Detail", close AS "Close", signal AS "Signal", position AS "Position before", price AS "Price",
@@ -195,7 +195,7 @@ def decisions(lake: Connection, run: Run) -> Rows:
 
 def reconciliations(lake: Connection, run: Run) -> Rows:
     """Return the newest comparisons of the session's account: what is unexplained first, marked while it stands."""
-    return _frame(
+    return frame(
         lake,
         f"""SELECT ts AT TIME ZONE 'UTC' AS "Compared (UTC)", currency AS "Currency",
             replace(kind, '_', ' ') || if(marked, ': stops trading', '') AS "Kind", expected AS "Expected",
@@ -214,8 +214,3 @@ def _series(run: Run) -> dict[str, str]:
 
 def _step(run: Run) -> pd.Timedelta:
     return pd.Timedelta(parse_timeframe(run.timeframe))
-
-
-def _frame(lake: Connection, sql: str, values: object) -> Rows:
-    rows: Rows = lake.sql(sql, params=values).to_arrow_table().to_pandas()
-    return rows

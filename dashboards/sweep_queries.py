@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-import pandas as pd
 import pyarrow as pa
 
 from dashboards import row_queries
-from dashboards.queries import Connection, Rows, Run
+from dashboards.queries import Connection, Rows, Run, frame
 from dashboards.row_queries import Found, Wanted
 from data.metrics import METRICS
 from data.tables import TABLES
@@ -156,7 +155,7 @@ def plane(lake: Connection, run: Run, wish: Wish) -> Plane:
     joins = " ".join(f"JOIN a{n} ON a{n}.p{n} = tried.p{n}" for n in range(len(names)))
     context = ", ".join([f'tried AS MATERIALIZED ({_tried(names, f"{column} AS f")})',
                          *(_places(n, most) for n in range(len(names)))])  # fmt: skip
-    cells = _frame(
+    cells = frame(
         lake,
         f"""WITH {context}
         SELECT {places}, {value} FILTER (objective IS NOT NULL) AS value, count(*) AS sets,
@@ -242,7 +241,7 @@ def sets_whole(lake: Connection, run: Run, wanted: Wanted) -> pa.Table:
 
 
 def _sample(lake: Connection, run: Run, names: list[str], condition: str, best: int, most: int) -> Sample:
-    rows = _frame(
+    rows = frame(
         lake,
         f"""WITH ranked AS (
             SELECT *, row_number() OVER (ORDER BY objective DESC, number) AS rank, count(*) OVER () AS total,
@@ -291,8 +290,3 @@ def _axis(lake: Connection, run: Run, name: str, most: int) -> Axis:
 def _dict(text: str) -> dict[str, Any]:
     told = json.loads(text)
     return told if isinstance(told, dict) else {}
-
-
-def _frame(lake: Connection, sql: str, values: object) -> pd.DataFrame:
-    rows: Rows = lake.sql(sql, params=values).to_arrow_table().to_pandas()
-    return rows

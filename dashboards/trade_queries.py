@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dashboards.queries import Connection, Rows, Run
+from dashboards.queries import Connection, Rows, Run, frame
 from data.timeframe import parse_timeframe
 
 MOST_CANDLES = 1_500
@@ -64,7 +64,7 @@ class Scene(NamedTuple):
 def story(lake: Connection, run: Run, trade_id: int) -> Story | None:
     """Return a trade with its orders; None where the run has none of that number."""
     values = {"run": run.run_id, "trade": trade_id}
-    found = _frame(
+    found = frame(
         lake,
         """SELECT * REPLACE (entry_ts AT TIME ZONE 'UTC' AS entry_ts, exit_ts AT TIME ZONE 'UTC' AS exit_ts)
         FROM trades WHERE run_id = $run AND trade_id = $trade""",
@@ -113,7 +113,7 @@ def scene(lake: Connection, run: Run, trade_id: int) -> Scene | None:
     bucket = f"time_bucket(to_seconds({int(merged * candle.total_seconds())}), ts)" if merged > 1 else "ts"
     values = {"run": run.run_id, "symbol": run.symbol, "start": _instant(start), "end": _instant(end)}
     seen = {name: value for name, value in {**_series(run), **values}.items() if name != "run"}
-    candles = _frame(
+    candles = frame(
         lake,
         f"""SELECT {bucket} AT TIME ZONE 'UTC' AS ts, arg_min(open, ts) AS open, max(high) AS high, min(low) AS low,
             arg_max(close, ts) AS close, sum(volume) AS volume
@@ -144,7 +144,7 @@ def _indicators(lake: Connection, bucket: str, values: dict[str, object]) -> Row
 
 def _fills(lake: Connection, run: Run, trade_id: int, bucket: str) -> Rows:
     """Return a trade's fills at the candles of a scene, in the columns of `queries.markers`."""
-    return _frame(
+    return frame(
         lake,
         f"""SELECT {bucket} AT TIME ZONE 'UTC' AS ts, side AS action, count(*) AS events,
             sum(price * amount) / sum(amount) AS price, sum(amount) AS amount, NULL::DOUBLE AS profit,
@@ -156,7 +156,7 @@ def _fills(lake: Connection, run: Run, trade_id: int, bucket: str) -> Rows:
 
 def _order(lake: Connection, run: Run, trade_id: int, row: tuple[Any, ...]) -> Order:
     order_id, side, kind, amount, price, reason, decided, events = row
-    fills = _frame(
+    fills = frame(
         lake,
         """SELECT ts AT TIME ZONE 'UTC' AS "Candle (UTC)", amount AS "Amount", price AS "Price", fee AS "Fee",
             liquidity AS "Liquidity", replace(reason, '_', ' ') AS "Reason"
@@ -168,7 +168,7 @@ def _order(lake: Connection, run: Run, trade_id: int, row: tuple[Any, ...]) -> O
     until = pd.Timestamp(decided)
     since = _instant(until - 12 * parse_timeframe(run.timeframe))
     window = {"since": since, "until": _instant(until)}
-    signal = _frame(
+    signal = frame(
         lake,
         """SELECT ts AT TIME ZONE 'UTC' AS "Candle (UTC)", close AS "Close", indicators, signal AS "Signal",
             entry_exit AS "Change"
@@ -176,7 +176,7 @@ def _order(lake: Connection, run: Run, trade_id: int, row: tuple[Any, ...]) -> O
         ORDER BY ts DESC LIMIT 2""",
         {"run": run.run_id, "symbol": run.symbol, **window},
     )
-    candles = _frame(
+    candles = frame(
         lake,
         f"""SELECT ts AT TIME ZONE 'UTC' AS "Candle (UTC)", open AS "Open", high AS "High", low AS "Low",
             close AS "Close", volume AS "Volume", fetched_at AT TIME ZONE 'UTC' AS "Fetched (UTC)",
@@ -194,8 +194,3 @@ def _series(run: Run) -> dict[str, object]:
 
 def _instant(time: pd.Timestamp) -> datetime:
     return time.tz_localize("UTC").to_pydatetime()
-
-
-def _frame(lake: Connection, sql: str, values: object) -> Rows:
-    rows: Rows = lake.sql(sql, params=values).to_arrow_table().to_pandas()
-    return rows
