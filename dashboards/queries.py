@@ -262,7 +262,7 @@ def equity(lake: Connection, run: Run, window: Window | None = None, outline: Ro
 def _held(lake: Connection, run: Run, rows: Rows) -> pd.Series:
     """Return what 1 in all of the run's markets has come to at each ts of `rows`, as `tasks/evaluate/basket` has it."""
     lake.register("valued", rows[["ts"]])
-    seen = _SEEN.replace("SELECT ts", "SELECT symbol, ts").replace("symbol = $symbol", "symbol IN (FROM markets)")
+    seen = _CANDLES.format(market="symbol IN (FROM markets)")
     series = {name: value for name, value in _series(run).items() if name != "symbol"}
     held = frame(
         lake,
@@ -289,10 +289,11 @@ _SESSIONS = """(
         SELECT run_id, min(ts) AS first, max(ts) AS last, count(*) AS candles FROM decisions GROUP BY run_id
     ) AS decided USING (run_id))"""
 
-_SEEN = """
-    SELECT ts, open, high, low, close, volume FROM candle_revisions
-    WHERE exchange = $exchange AND symbol = $symbol AND timeframe = $timeframe
+_CANDLES = """
+    SELECT symbol, ts, open, high, low, close, volume FROM candle_revisions
+    WHERE exchange = $exchange AND {market} AND timeframe = $timeframe
         AND fetched_at <= $seen AND (superseded_at IS NULL OR superseded_at > $seen)"""
+_SEEN = _CANDLES.format(market="symbol = $symbol")
 
 _WITHIN = "ts >= $start AND ts < $end"
 

@@ -161,11 +161,14 @@ class RunCharts(LinkedCharts):
         return None if self._window.shows(_time(start), _time(end), wanted) else wanted
 
     def _questions_of(self, run: Run, window: Window) -> dict[str, Any]:
-        of = {name: run if name == "equity" else self._at(run) for name in _OUTLINED}
-        asked: dict[str, Any] = {name: self._rows(question, of[name], window) for name, question in _OUTLINED.items()}
+        market = self._at(run)
+        asked: dict[str, Any] = {
+            name: self._rows(question, run if name == "equity" else market, window)
+            for name, question in _OUTLINED.items()
+        }
         hub = self.session.hub
         ask = hub.ask if window == run.whole else hub.glance
-        return {**asked, "markers": ask(self._markers, self._at(run), window)}
+        return {**asked, "markers": ask(self._markers, market, window)}
 
     async def _rows(self, question: Callable[..., Rows], run: Run, window: Window) -> Rows:
         if not run.outlined(window):
