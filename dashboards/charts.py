@@ -26,10 +26,10 @@ from bokeh.models import (
     Scatter,
     VArea,
 )
-from bokeh.models.annotations import Legend, LegendItem, Span
+from bokeh.models.annotations import Span
 
 from dashboards.chart_columns import MARKER_COLUMNS, Columns, candle_columns, equity_columns, marker_columns
-from dashboards.figures import Figure, blank, draw_line, dress, time_axis
+from dashboards.figures import Figure, blank, draw_line, dress, name_layers, time_axis
 from dashboards.indicator_scales import split_indicators
 from dashboards.look import PALETTES, Theme, asset
 from dashboards.order_queries import Level
@@ -101,7 +101,7 @@ class Charts:
             layer.data_source = source
         lines = [draw_line(figure, source, safe[name], colours[name], name=name) for name in beside]
         marks = [self._markers(figure, action, columns[action]) for action in _MARKS]
-        self._name_layers(figure, [*beside, "Buy", "Sell"], [*lines, *marks])
+        name_layers(figure, [*beside, "Buy", "Sell"], [*lines, *marks], self._colours)
         prices = [(word.capitalize(), word) for word in ("open", "high", "low", "close")]
         self._readings["price"] = (source, prices + [(name, safe[name]) for name in drawn])
         tips = asset("marker.html")
@@ -128,7 +128,7 @@ class Charts:
             lines["Buy and hold"] = draw_line(figure, source, "hold", self._colours.hold)
             values.append(("Buy and hold", "hold"))
         lines["Strategy"] = draw_line(figure, source, "equity", self._colours.equity, width=2)
-        self._name_layers(figure, [*lines], [*lines.values()])
+        name_layers(figure, [*lines], [*lines.values()], self._colours)
         self._readings["equity"] = (source, values)
         self._fit(figure, [(source, [column for _, column in values])])
         return [figure]
@@ -201,7 +201,7 @@ class Charts:
         """Draw indicators of a scale; `lines` are column and colour by name."""
         figure = self._blank(name, OSCILLATOR_HEIGHT, "0,0.[00]")
         layers = [draw_line(figure, source, column, colour, name=name) for name, (column, colour) in lines.items()]
-        self._name_layers(figure, [*lines], layers)
+        name_layers(figure, [*lines], layers, self._colours)
         self._fit(figure, [(source, [column for column, _ in lines.values()])])
         return figure
 
@@ -211,13 +211,6 @@ class Charts:
         mark = Scatter(x="ts", y="price", marker=literal(_MARKS[action]), size=size)
         mark.update(fill_color=colour, line_color=self._colours.edge)
         return figure.add_glyph(self._feed(action, columns), mark, name=action)
-
-    def _name_layers(self, figure: Figure, names: list[str], layers: list[Any]) -> None:
-        items = [LegendItem(label=literal(name), renderers=[layer]) for name, layer in zip(names, layers, strict=True)]
-        legend = Legend(items=items, location="top_left", orientation="horizontal", click_policy="hide")
-        legend.update(background_fill_alpha=0, border_line_alpha=0, label_text_color=self._colours.text)
-        legend.update(label_text_font_size="12px", padding=2, spacing=14, glyph_width=16, margin=4)
-        figure.add_layout(legend)
 
     def _fit(self, figure: Figure, sources: list[tuple[Any, list[str]]], ceiling: float | None = None) -> None:
         """Let the value axis follow what is in view, in the browser; `connect` fits it once here."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from bokeh.core.properties import value as literal
 from bokeh.models import (
     ColumnDataSource,
     CustomJS,
@@ -15,6 +17,7 @@ from bokeh.models import (
     SaveTool,
     WheelZoomTool,
 )
+from bokeh.models.annotations import Legend, LegendItem
 from bokeh.plotting import figure as make_figure
 
 from dashboards.look import Palette, asset
@@ -45,6 +48,23 @@ def draw_line(
     """Add a line of a column over its times `ts`; without a name it has the column's."""
     glyph = Line(x="ts", y=column, line_color=colour, line_width=width)
     return figure.add_glyph(source, glyph, name=name or column)  # not figure.line: that makes three glyphs of each
+
+
+def name_layers(
+    figure: Figure,
+    names: Sequence[str],
+    layers: Sequence[Any],
+    colours: Palette,
+    *,
+    orientation: Any = "horizontal",
+    spacing: int = 14,
+) -> None:
+    """Add a legend, in which a click hides a layer. Names are told as text, never as formulas."""
+    items = [LegendItem(label=literal(name), renderers=[layer]) for name, layer in zip(names, layers, strict=True)]
+    legend = Legend(items=items, location="top_left", orientation=orientation, click_policy="hide")
+    legend.update(background_fill_alpha=0, border_line_alpha=0, label_text_color=colours.text)
+    legend.update(label_text_font_size="12px", padding=2, spacing=spacing, glyph_width=16, margin=4)
+    figure.add_layout(legend)
 
 
 def dress(figure: Figure, time: Range1d, height: int, colours: Palette, *tools: Any) -> None:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from bokeh.core.properties import value as literal
 from bokeh.models import (
     ColumnDataSource,
     CrosshairTool,
@@ -19,9 +18,9 @@ from bokeh.models import (
     Range1d,
     VArea,
 )
-from bokeh.models.annotations import Legend, LegendItem, Span
+from bokeh.models.annotations import Span
 
-from dashboards.figures import Figure, blank, draw_line, dress, time_axis
+from dashboards.figures import Figure, blank, draw_line, dress, name_layers, time_axis
 from dashboards.look import PALETTES, Theme, asset
 
 Frame = pd.DataFrame
@@ -64,7 +63,9 @@ class LineCharts:
         made.yaxis.formatter = NumeralTickFormatter(format=form)
         made.add_layout(Span(location=0, dimension="width", line_color=self._colours.muted, line_alpha=0.6))
         if len(lines) > 1:
-            self._name(made, lines)
+            layers = {layer.name: layer for layer in made.renderers}
+            titled = [one.title for one in lines], [layers[one.column] for one in lines]
+            name_layers(made, *titled, self._colours, orientation="vertical", spacing=0)
         self._fit(made, source, [one.column for one in lines])
         percent = " %" if form.endswith("%") else ""
         self._drawn[name] = made, source, [(one.title + percent, one.column) for one in lines]
@@ -80,14 +81,6 @@ class LineCharts:
         read = CustomJS(args=args, code=asset("read.js"))
         for made, *_ in self._drawn.values():
             made.js_on_event("mousemove", read)
-
-    def _name(self, made: Figure, lines: list[Line]) -> None:
-        layers = {layer.name: layer for layer in made.renderers}
-        items = [LegendItem(label=literal(title), renderers=[layers[column]]) for column, title, _ in lines]
-        legend = Legend(items=items, location="top_left", orientation="vertical", click_policy="hide")
-        legend.update(background_fill_alpha=0, border_line_alpha=0, label_text_color=self._colours.text)
-        legend.update(label_text_font_size="12px", padding=2, spacing=0, glyph_width=16, margin=4)
-        made.add_layout(legend)
 
     def _fit(self, made: Figure, source: ColumnDataSource, columns: list[str]) -> None:
         values = np.concatenate([np.asarray(source.data[column], dtype=float) for column in columns])

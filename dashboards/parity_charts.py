@@ -12,7 +12,7 @@ from bokeh.models import Quad, Range1d, VArea
 
 from dashboards.chart_columns import Columns
 from dashboards.charts import Charts, Frame
-from dashboards.figures import Figure, draw_line
+from dashboards.figures import Figure, draw_line, name_layers
 from dashboards.parity_queries import PENDING, VERDICTS
 
 STRIP_HEIGHT, EQUITY_HEIGHT, DISTANCE_HEIGHT = 96, 280, 170
@@ -53,7 +53,7 @@ class ParityCharts(Charts):
             draw_line(figure, source, "backtest", self._colours.lines[0], width=3),
             draw_line(figure, source, "live", self._colours.equity, width=1.6),
         ]
-        self._name_layers(figure, ["Backtest", "Session"], lines)
+        name_layers(figure, ["Backtest", "Session"], lines, self._colours)
         self._readings["curves"] = (source, [("Session", "live"), ("Backtest", "backtest")])
         self._fit(figure, [(source, ["backtest", "live"])])
         return [figure]
