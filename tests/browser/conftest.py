@@ -242,6 +242,14 @@ def wait_until_filled(page: Page) -> None:
     page.wait_for_function(_FILLED, polling=50)
 
 
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    """Wait until a condition holds; it is asked twenty times a second and more."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def chart(page: Page, name: str) -> Any:
     """What is in a chart: the layers with their data, and the ranges in view; None where there is no such chart."""
     return page.evaluate(_CHART, name)

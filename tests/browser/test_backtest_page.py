@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from data.views import connect
 from data.writer import Lake
-from tests.browser.conftest import Dashboard, Visit, chart, layer, visiting, wait_until_filled
+from tests.browser.conftest import Dashboard, Visit, chart, layer, until, visiting, wait_until_filled
 
 pytestmark = pytest.mark.browser
 
@@ -33,13 +33,6 @@ def runs(dashboard: Dashboard) -> dict[str, str]:
 
 def milliseconds(times: pd.Series) -> list[float]:
     return [instant.timestamp() * 1000 for instant in times]
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,7 @@ from data.runs import read_run
 from data.writer import Lake
 from flows.parameters import LiveParameters
 from flows.parity import check_parity
-from tests.browser.conftest import Dashboard, Serve, Visit, chart, layer, serving, visiting, wait_until_filled
-from tests.browser.test_session_page import until
+from tests.browser.conftest import Dashboard, Serve, Visit, chart, layer, serving, until, visiting, wait_until_filled
 from tests.browser.test_states import EVIL
 from tests.flow.test_live_parity import FIRST, MARKET, candle_rows, random_candles
 from tests.servers.recorded_market import EXCHANGE, Replay, replay

@@ -16,7 +16,7 @@ from data.writer import Lake
 from flows.backtest import Backtest, backtest
 from flows.parameters import BacktestParameters, PortfolioParameters
 from flows.portfolio import portfolio
-from tests.browser.conftest import Visit, chart, layer, serving
+from tests.browser.conftest import Visit, chart, layer, serving, until
 from tests.servers.sweeps import fill
 
 pytestmark = pytest.mark.browser
@@ -60,7 +60,7 @@ def test_the_price_is_that_of_the_market_that_is_chosen(recorded: Recorded, visi
     page.wait_for_url(re.compile("symbol=B%2FUSD"))
     bought = recorded.rows("trades").query("symbol == 'B/USD'").sort_values("entry_ts")
     wanted = list(bought["entry_price"])
-    page.wait_for_function(f"() => JSON.stringify({_prices('buy')}) === '{_json(wanted)}'")
+    until(lambda: layer(page, "price", "buy")["price"] == wanted)
     closes = connect(recorded.lake).sql("SELECT close FROM candles WHERE symbol = 'B/USD' ORDER BY ts").fetchall()
     assert layer(page, "price", "fast")["close"] == [close for (close,) in closes]
     shared = visit(page.url)
@@ -99,7 +99,8 @@ def test_a_trade_names_its_market_and_shows_its_candles(recorded: Recorded, visi
     table.get_by_role("searchbox").fill("c/usd")
     expect(table.locator("td[data-column=symbol]").first).to_have_text("C/USD")
     table.get_by_role("button", name=str(trade["trade_id"]), exact=True).click()
-    page.wait_for_function("() => " + _prices("buy", "trade") + f"?.[0] === {trade['entry_price']}")
+    until(lambda: chart(page, "trade"))
+    assert layer(page, "trade", "buy")["price"][0] == trade["entry_price"]
     ts = layer(page, "trade", "buy")["ts"][0]
     around = chart(page, "trade")["layers"][0]["data"]
     opened = connect(recorded.lake).execute(
@@ -128,13 +129,3 @@ def _nothing_of_several(page: Page) -> None:
     table = page.get_by_role("region", name="Trades", exact=True)
     expect(table.get_by_role("columnheader", name="Side")).to_be_visible()
     expect(table.get_by_role("columnheader", name="Symbol")).to_have_count(0)
-
-
-def _prices(layer_name: str, figure: str = "price") -> str:
-    models = "Bokeh.documents.flatMap(d => d.roots()).flatMap(root => [...root.references()])"
-    found = f"{models}.find(m => m.type === 'Figure' && m.name === '{figure}')?.renderers"
-    return f"[...({found}?.find(r => r.name === '{layer_name}')?.data_source.data.price ?? [])]"
-
-
-def _json(values: list[float]) -> str:
-    return "[" + ",".join(repr(value) for value in values) + "]"

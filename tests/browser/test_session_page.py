@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -21,7 +19,7 @@ from data.writer import Lake
 from flows.parameters import LiveParameters
 from flows.parity import check_parity
 from tasks.trade.halt import halt, resume
-from tests.browser.conftest import Dashboard, Serve, Visit, chart, layer, serving, visiting, wait_until_filled
+from tests.browser.conftest import Dashboard, Serve, Visit, chart, layer, serving, until, visiting, wait_until_filled
 from tests.flow.test_live_parity import FIRST, MARKET, candle_rows, random_candles
 from tests.servers.recorded_market import EXCHANGE, Replay, replay
 
@@ -152,13 +150,6 @@ def cells(page: Page, title: str) -> list[list[str]]:
         .evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.textContent))")
     )
     return rows
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_the_navigation_leads_to_the_newest_session(traded: Traded, visit: Visit) -> None:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -18,7 +17,7 @@ from playwright.sync_api import CDPSession, Page
 
 from data.runs import read_run
 from data.writer import Lake
-from tests.browser.conftest import Dashboard, Visit, chart, serving
+from tests.browser.conftest import Dashboard, Visit, chart, serving, until
 from tests.servers.streamed_session import MINUTE, RUN, START, StreamedSession
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(36_000)]
@@ -61,13 +60,6 @@ def streamed(tmp_path: Path) -> Iterator[tuple[StreamedSession, Dashboard]]:
         yield session, dashboard
 
 
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def newest_drawn(page: Page) -> bool:
     """Whether the last bar that is listed lies in the last candle that is drawn, and in the line of equity."""
     bar = (START + int(listed(page)[0].removeprefix("bar ")) * MINUTE).timestamp() * 1000
@@ -98,11 +90,11 @@ def test_bars_stream_through_a_page_that_stays_as_small_and_where_it_is(
     for step in range(1, BARS + 1):
         session.step()
         newest = f"bar {session.bars - 1}"
-        until(lambda: listed(page)[:1] == [newest])  # noqa: B023
+        until(lambda: listed(page)[:1] == [newest], 300)  # noqa: B023
         if step % CHECKED_EVERY == 0:
             decisions = read_run(session.lake, RUN, "decisions")
             assert listed(page) == list(decisions["detail"].iloc[::-1][:LISTED])
-            until(lambda: newest_drawn(page))
+            until(lambda: newest_drawn(page), 300)
             start, end = chart(page, "price")["x"]
             assert end - start == pytest.approx(zoom)
             sizes.append(Size.now(devtools, dashboard.pid))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from playwright.sync_api import Page
 
 from data.runs import canonical
 from data.writer import Lake
-from tests.browser.conftest import Dashboard, Visit, chart, serving
+from tests.browser.conftest import Dashboard, Visit, chart, serving, until
 from tests.unit import dashboard_lake as rows
 
 pytestmark = pytest.mark.browser
@@ -67,13 +66,6 @@ def long_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
 def times(page: Page, name: str = "price", layer: int = 0) -> list[float]:
     found: list[float] = chart(page, name)["layers"][layer]["data"]["ts"]
     return found
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def zoom(page: Page, share: float, enough: Callable[[], bool]) -> None:
