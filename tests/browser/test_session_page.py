@@ -245,6 +245,7 @@ def test_parity_is_told_by_verdict_with_the_candles_that_differ(traded: Traded, 
     assert told[:3] == [f"{parity['ts'][5]:%Y-%m-%d %H:%M}", "fill", "bought at another price"]
     page.get_by_role("link", name="Candle by candle").click()
     page.wait_for_url(re.compile(f"page=parity&run={traded.run}"))
+    wait_until_filled(page)  # the sketch of the head has the same link
     page.get_by_role("link", name="Session", exact=True).click()
     page.wait_for_url(re.compile(f"page=live&run={traded.run}"))
 
