@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import panel as pn
@@ -13,6 +14,10 @@ from bokeh.document import Document
 from dashboards.controls import Shell
 from dashboards.hub import Hub
 from dashboards.look import Theme, asset, part, theme_of
+
+_AWAITED = 60.0
+"""Seconds for which a page waits for its browser. Bokeh's 15 are too few where both are busy: it would make the page
+anew then, with other names for its places, and the browser would show nothing."""
 
 _logger = logging.getLogger("jarvis.dashboard")
 
@@ -101,7 +106,9 @@ class Session:
         self.shell.param.watch(lambda _: self._change_theme(), "theme")
         self._changes: list[Callable[[], None]] = []
         self._begun = self._left = False
+        self._kept = ExitStack()
         document.on_session_destroyed(lambda _: self._leave())
+        document.add_next_tick_callback(self._keep)
         pn.state.onload(self._begin)
 
     @property
@@ -138,15 +145,24 @@ class Session:
         if self._is_pulled:
             return  # until it has begun
         changes, self._changes = self._changes, []
-        with _writable(self.document), pn.io.hold(self.document), self.document.models.freeze():
+        with _writable(self.document), pn.io.hold(self.document), _frozen(self.document):
             for change in changes:
                 try:
                     change()
                 except Exception:  # it spoils its own card
                     _logger.exception("a card could not be changed")
 
+    def _keep(self) -> None:
+        """Keep the page until its browser is there, or does not come."""
+        served = getattr(self.document.session_context, "session", None)
+        if served is not None:
+            served.block_expiration()
+            self._kept.callback(served.unblock_expiration)
+            asyncio.get_running_loop().call_later(_AWAITED, self._kept.close)
+
     def _begin(self) -> None:
         self._begun = True
+        self._kept.close()
         if self._changes:
             self.document.add_next_tick_callback(self._change)
 
@@ -170,3 +186,21 @@ def _writable(document: Document) -> Iterator[None]:
     finally:
         if before is None:
             del pn.state._connected[document]
+
+
+@contextmanager
+def _frozen(document: Document) -> Iterator[None]:
+    """Put off to the end that Bokeh looks through all models of a document; where none came or went, it need not.
+
+    It does so at the end of whatever Panel changes, which is most of what new data for a chart would cost.
+    """
+    models: Any = document.models
+    stale: list[bool] = []
+    models.invalidate, models.recompute = lambda: stale.append(True), lambda: None
+    try:
+        with models.freeze():
+            yield
+    finally:
+        del models.invalidate, models.recompute
+        if stale:
+            models.invalidate()

@@ -152,7 +152,7 @@ def serving(
         yield Dashboard(f"http://127.0.0.1:{port}/trading", lake, log, process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     said = _VISITOR_LEFT.sub("", log.read_text())
     assert not [line for line in said.splitlines() if "Traceback" in line or " ERROR" in line], said
 

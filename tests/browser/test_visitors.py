@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +20,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 from dashboards.pages import PAGES
-from tests.browser.conftest import Dashboard, Visit, serving
+from tests.browser.conftest import Dashboard, Visit, serving, wait_until_filled
 
 pytestmark = pytest.mark.server
 
@@ -46,6 +48,20 @@ def over_the_network(open_to_all: Dashboard) -> str:
 def test_the_user_of_the_machine_is_shown_the_lake(open_to_all: Dashboard, visit: Visit) -> None:
     page = visit(open_to_all.url.replace("127.0.0.1", "localhost"))
     expect(page.locator(".run strong:visible")).to_have_text("sma_crossover")
+
+
+@pytest.mark.browser
+def test_a_page_waits_for_a_browser_that_is_slower_than_the_server_expects(
+    lake_of_the_flow: Path, tmp_path: Path, visit: Visit
+) -> None:
+    impatient = ("--unused-session-lifetime=200", "--check-unused-sessions=100")
+    with serving(lake_of_the_flow, tmp_path, *impatient) as dashboard:
+        page = visit("about:blank", filled=False)
+        page.route(re.compile(r"/bokeh[^/]*\.js"), lambda route: (time.sleep(1), route.continue_()))
+        page.goto(dashboard.url)
+        wait_until_filled(page)
+        expect(page.locator(".run strong:visible")).to_have_text("sma_crossover")
+        page.close()
 
 
 @pytest.mark.parametrize(
