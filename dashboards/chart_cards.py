@@ -72,6 +72,10 @@ class LinkedCharts(ABC):
         self._behind = None
         await self._fill(self._turn, run, self._show)
 
+    async def go_on(self, turn: int, run: Run) -> bool:  # noqa: ARG002 - some charts can
+        """Give the charts that are shown what is new of their run; return False where they have to be drawn again."""
+        return False
+
     def follow(self, run: Run) -> None:
         """Bring the charts of the run that is shown up to date where they stand, soon.
 
@@ -86,6 +90,8 @@ class LinkedCharts(ABC):
         try:
             while (run := self._behind) is not None:
                 self._behind = None
+                if await self.go_on(self._turn, run):
+                    continue
                 began = time.monotonic()
                 await self._fill(self._turn, run, self._renew)
                 await asyncio.sleep(9 * (time.monotonic() - began))

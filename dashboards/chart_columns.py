@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,23 @@ from dashboards.look import Palette
 Columns = dict[str, Any]
 Frame = pd.DataFrame
 
+ACTIONS = ("buy", "sell")
+"""What is marked at the price."""
+
 MARKER_COLUMNS = ["ts", "action", "events", "price", "amount", "profit", "text"]
 
 _WIDTH = 0.7
 """How much of its time the body of a candle takes."""
+
+
+def owned(columns: Columns) -> Columns:
+    """Return columns that a source may change in place: others may have been made of the same rows."""
+    return {name: values.copy() for name, values in columns.items()}
+
+
+def indicator_columns(names: Sequence[str]) -> dict[str, str]:
+    """Return the column of each indicator: their own names may be any text."""
+    return {name: f"i{n}" for n, name in enumerate(names)}
 
 
 def candle_columns(candles: Frame, indicators: Frame, names: Mapping[str, str], colours: Palette) -> Columns:

@@ -28,16 +28,25 @@ from bokeh.models import (
 )
 from bokeh.models.annotations import Span
 
-from dashboards.chart_columns import MARKER_COLUMNS, Columns, candle_columns, equity_columns, marker_columns
-from dashboards.figures import Figure, blank, draw_line, dress, name_layers, time_axis
-from dashboards.indicator_scales import split_indicators
+from dashboards.chart_columns import (
+    ACTIONS,
+    MARKER_COLUMNS,
+    Columns,
+    candle_columns,
+    equity_columns,
+    indicator_columns,
+    marker_columns,
+    owned,
+)
+from dashboards.figures import Figure, blank, draw_line, dress, name_layers, time_axis, time_bounds
 from dashboards.look import PALETTES, Theme, asset
 from dashboards.order_queries import Level
 from dashboards.price_lines import FIELD, draw_levels
+from dashboards.progress import Layout, Progress, layout
 
 PRICE_HEIGHT, OSCILLATOR_HEIGHT, EQUITY_HEIGHT, DRAWDOWN_HEIGHT = 430, 150, 300, 170
 
-_MARKS = {"buy": "triangle", "sell": "inverted_triangle"}
+_MARKS = dict(zip(ACTIONS, ("triangle", "inverted_triangle"), strict=True))
 
 _RENDERER = hv.renderer("bokeh").instance()
 _RENDERER.notebook_context = True
@@ -54,7 +63,7 @@ Fed = list[tuple[Any, Columns]]
 def show(fed: Fed) -> None:
     """Let figures show other data; the caller holds the document's lock."""
     for source, columns in fed:
-        source.data = columns
+        source.data = owned(columns)
 
 
 class Charts:
@@ -67,8 +76,7 @@ class Charts:
         self, start: pd.Timestamp, end: pd.Timestamp, theme: Theme, view: tuple[float, float] | None = None
     ) -> None:
         self._colours = PALETTES[theme]
-        margin = max((end - start) * 0.015, pd.Timedelta(minutes=1))
-        bounds = (_milliseconds(start - margin), _milliseconds(end + margin))
+        bounds = time_bounds(start, end)
         shown = view or bounds
         self.time: Any = time_axis(*shown, bounds)
         self._crosshair = Span(dimension="height", line_color=self._colours.muted, line_dash="dotted")
@@ -77,6 +85,7 @@ class Charts:
         self._sources: dict[str, ColumnDataSource] = {}
         self._fitted: list[tuple[Range1d, list[tuple[Any, list[str]]], float | None]] = []
         self._indicators: dict[str, str] = {}
+        self._layout: Layout = (), (), ()
         self._held: tuple[float, float | None] = 0.0, None
 
     def price(
@@ -89,10 +98,11 @@ class Charts:
         """Draw candles, indicators on their scale, markers and levels; below it a figure for each other scale."""
         indicators = candles[["ts"]] if indicators is None else indicators
         markers = pd.DataFrame(columns=MARKER_COLUMNS) if markers is None else markers
-        beside, below = split_indicators(candles, indicators)
+        self._layout = layout(candles, indicators)
+        names, beside, below = self._layout
         drawn = [*beside, *itertools.chain(*below)]
         colours = dict(zip(drawn, itertools.cycle(self._colours.lines)))
-        self._indicators = safe = {name: f"i{n}" for n, name in enumerate(indicators.columns[1:])}
+        self._indicators = safe = indicator_columns(names)
         columns = self._price_columns(candles, indicators, markers)
         figure = self._dressed(_drawn_ahead.pop() if _drawn_ahead else _candles(), PRICE_HEIGHT, "price")
         figure.yaxis.formatter = NumeralTickFormatter(format="0,0.[00000]")
@@ -110,7 +120,8 @@ class Charts:
         )
         fitted = [(source, ["low", "high"])]
         if levels is not None:
-            fitted.append((draw_levels(figure, levels, candles, self._colours), [FIELD]))
+            self._sources["levels"] = draw_levels(figure, levels, candles, self._colours)
+            fitted.append((self._sources["levels"], [FIELD]))
         self._fit(figure, fitted)
         below_it = [
             self._oscillator(f"oscillator-{n}", source, {name: (safe[name], colours[name]) for name in group})
@@ -160,6 +171,18 @@ class Charts:
             columns["equity"] = equity_columns(equity, *self._held)
         return [(source, columns[topic]) for topic, source in self._sources.items() if topic in columns]
 
+    def sources_for(self, progress: Progress, *, whole: bool) -> Fed | None:
+        """Return what the figures that were drawn show of a run that went on; None where others have to be drawn.
+
+        What is drawn where is told by the `whole` of a run alone.
+        """
+        columns = progress.columns
+        alike = progress.layout == self._layout if whole else progress.layout[0] == self._layout[0]
+        fits = alike and columns.keys() == self._sources.keys()
+        if not fits or any(source.data.keys() != columns[topic].keys() for topic, source in self._sources.items()):
+            return None
+        return [(source, columns[topic]) for topic, source in self._sources.items()]
+
     def _price_columns(self, candles: Frame, indicators: Frame, markers: Frame) -> dict[str, Columns]:
         marks = {action: marker_columns(markers, action) for action in _MARKS}
         return {"price": candle_columns(candles, indicators, self._indicators, self._colours), **marks}
@@ -167,7 +190,7 @@ class Charts:
     def _feed(self, topic: str, columns: Columns) -> ColumnDataSource:
         """Return the one source that all layers of a topic show."""
         if topic not in self._sources:
-            self._sources[topic] = ColumnDataSource(columns)
+            self._sources[topic] = ColumnDataSource(owned(columns))
         return self._sources[topic]
 
     def connect(self) -> None:
@@ -282,7 +305,3 @@ def _candles() -> Figure:
         layer.glyph.update(**dict.fromkeys(colours, "color"))
         layer.update(nonselection_glyph=None, hover_glyph=None, muted_glyph=None)
     return figure
-
-
-def _milliseconds(time: pd.Timestamp) -> float:
-    return time.timestamp() * 1000

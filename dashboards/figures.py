@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 from bokeh.core.properties import value as literal
 from bokeh.models import (
     ColumnDataSource,
@@ -23,6 +24,12 @@ from bokeh.plotting import figure as make_figure
 from dashboards.look import Palette, asset
 
 Figure = Any
+
+
+def time_bounds(start: pd.Timestamp, end: pd.Timestamp) -> tuple[float, float]:
+    """Return the bounds (milliseconds since 1970) of what is drawn between two instants, naive UTC: a little more."""
+    margin = max((end - start) * 0.015, pd.Timedelta(minutes=1))
+    return (start - margin).timestamp() * 1000, (end + margin).timestamp() * 1000
 
 
 def time_axis(start: float, end: float, bounds: tuple[float, float]) -> Range1d:

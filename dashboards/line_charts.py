@@ -20,7 +20,7 @@ from bokeh.models import (
 )
 from bokeh.models.annotations import Span
 
-from dashboards.figures import Figure, blank, draw_line, dress, name_layers, time_axis
+from dashboards.figures import Figure, blank, draw_line, dress, name_layers, time_axis, time_bounds
 from dashboards.look import PALETTES, Theme, asset
 
 Frame = pd.DataFrame
@@ -39,8 +39,7 @@ class LineCharts:
 
     def __init__(self, start: pd.Timestamp, end: pd.Timestamp, theme: Theme) -> None:
         self._colours = PALETTES[theme]
-        margin = max((end - start) * 0.015, pd.Timedelta(minutes=1))
-        bounds = ((start - margin).timestamp() * 1000, (end + margin).timestamp() * 1000)
+        bounds = time_bounds(start, end)
         self._time = time_axis(*bounds, bounds)
         self._crosshair = Span(dimension="height", line_color=self._colours.muted, line_dash="dotted")
         self._drawn: dict[str, tuple[Figure, ColumnDataSource, list[tuple[str, str]]]] = {}

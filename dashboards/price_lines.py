@@ -24,7 +24,7 @@ def draw_levels(figure: Figure, levels: Sequence[Level], candles: pd.DataFrame, 
 
     The axis makes room for those that are no further than half of the candles' range outside of it.
     """
-    source = ColumnDataSource(_columns(levels, candles, colours))
+    source = ColumnDataSource(level_columns(levels, candles, colours))
     figure.add_glyph(source, HSpan(y="price", line_color="colour", line_dash="dashed", line_width=1.3), name="levels")
     words = LabelSet(x=literal(10), y="price", x_units="screen", text="text", source=source, y_offset="above")
     words.update(text_color="colour", text_font_size="11.5px", background_fill_color=None)
@@ -32,7 +32,8 @@ def draw_levels(figure: Figure, levels: Sequence[Level], candles: pd.DataFrame, 
     return source
 
 
-def _columns(levels: Sequence[Level], candles: pd.DataFrame, colours: Palette) -> dict[str, Any]:
+def level_columns(levels: Sequence[Level], candles: pd.DataFrame, colours: Palette) -> dict[str, Any]:
+    """Return the columns that the lines and words show."""
     tones = {"buy": colours.buy, "sell": colours.sell, "stop": colours.down, "goal": colours.up}
     prices = np.array([level.price for level in levels], dtype=float)
     low, high = candles["low"].min(), candles["high"].max()

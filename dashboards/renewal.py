@@ -22,18 +22,24 @@ def renew(axis: Any, drawn: Drawn, new_axis: Any, new_drawn: Drawn) -> bool:
         fed[shown.data_source] = dict(new.data_source.data)
     for source, columns in fed.items():
         source.data = columns
-    _move(axis, new_axis.bounds)
+    move(axis, new_axis.bounds)
     return True
 
 
-def _move(axis: Any, new_bounds: tuple[float, float]) -> None:
+def move(axis: Any, new_bounds: tuple[float, float]) -> None:
+    """Let a range of time have other bounds; the caller holds the document's lock."""
+    start, end = moved(axis, new_bounds)
+    axis.bounds = new_bounds  # before the rest: a browser takes what is in view back into the bounds that it knows
+    axis.update(start=start, end=end)
+
+
+def moved(axis: Any, new_bounds: tuple[float, float]) -> tuple[float, float]:
+    """Return what is in view in other bounds: the same, or if it reaches to the end, what is there then."""
     first, last = axis.bounds
     slack = (last - first) / 1e6  # the browser's numbers are not ours to the last bit
     follows, whole = axis.end >= last - slack, axis.start <= first + slack
     by = new_bounds[1] - last if follows else 0.0
-    start, end = new_bounds[0] if follows and whole else axis.start + by, axis.end + by
-    axis.bounds = new_bounds  # before the rest: a browser takes what is in view back into the bounds that it knows
-    axis.update(start=start, end=end)
+    return new_bounds[0] if follows and whole else axis.start + by, axis.end + by
 
 
 def _layers(drawn: Drawn) -> Iterator[Any]:

@@ -11,12 +11,15 @@ import pandas as pd
 from dashboards import queries
 from dashboards.chart_cards import Answers, Drawn, LinkedCharts, View, drawn_or_fault, together, without_fault
 from dashboards.controls import Selects
+from dashboards.figures import time_bounds
 from dashboards.hub import background
 from dashboards.latest import Latest
 from dashboards.look import PALETTES, Theme, part
 from dashboards.order_queries import Level
 from dashboards.preview import sketch
+from dashboards.progress import extend, progress
 from dashboards.queries import Connection, Rows, Run
+from dashboards.renewal import move, moved
 from dashboards.session import Session
 from dashboards.windows import Window
 from data.errors import LakeError
@@ -91,6 +94,40 @@ class RunCharts(LinkedCharts):
             drawing.show(_finer(charts, answers["finer"]))
         charts.connect()
         return charts, drawn
+
+    async def go_on(self, turn: int, run: Run) -> bool:
+        """Send what is new to the figures that are there; the window moves on with what is in view."""
+        charts, before = self.charts, self._run
+        if (
+            charts is None
+            or before is None
+            or run.run_id != before.run_id
+            or any(card.failed for card in self.cards.values())
+        ):
+            return False
+        bounds = time_bounds(run.drawn_from, run.end_ts)
+        window = run.whole
+        if self._window != before.whole:
+            window = run.around(*map(_time, moved(charts.time, bounds)))
+        try:
+            news = await self.session.hub.ask(progress, run, window, self.session.theme, self._markers, self._levels)
+        except LakeError:  # each of the charts says what it misses
+            return False
+        fed = charts.sources_for(news, whole=window == run.whole)
+        if fed is None:
+            return False
+
+        def change() -> None:
+            if turn != self._turn or charts is not self.charts:
+                return
+            for source, columns in fed:
+                extend(source, columns)
+            move(charts.time, bounds)
+            self._run, self._window = run, window
+            self._look()
+
+        self.session.apply(change)
+        return True
 
     def above(self, run: Run, card: str) -> list[Any]:
         """Return the box to choose a market in, above the price of a run of several."""
