@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import contextvars
 import functools
 import gc
 import logging
@@ -32,6 +33,9 @@ POLL = 0.25
 
 _SELDOM = 60.0
 """Seconds between two tries of a question without an answer, at most; at first they are as short as POLL."""
+
+_LONGEST = 10.0
+"""Seconds that a new version waits, at most, until those who were told of the last one have their answers."""
 
 _KEPT_ANSWERS = 64
 _LASTING_ANSWERS = 12
@@ -77,6 +81,7 @@ class Hub:
         self._unanswered: dict[Any, None] = {}
         self._patience = POLL
         self._next_try = 0.0
+        self._waiting = 0
         self._seen: Stamp | None = None
         self._listeners: dict[Document, Callable[[], None]] = {}
         self._poller: asyncio.Task[None] | None = None
@@ -91,7 +96,8 @@ class Hub:
         self._listeners[document] = listener
         document.on_session_destroyed(lambda _: self._leave(document))
         if self._poller is None:
-            self._poller = asyncio.get_running_loop().create_task(self._poll())
+            nobodys = contextvars.Context()  # not that of this visitor, whose document the others would run with
+            self._poller = asyncio.get_running_loop().create_task(self._poll(), context=nobodys)
 
     def kept(self, question: Question[..., T], *details: Any) -> T | None:
         """Return the answer to a question where it is there already, without asking."""
@@ -104,11 +110,14 @@ class Hub:
 
     async def ask(self, question: Question[P, T], *details: P.args, **_: P.kwargs) -> T:
         """Answer a question from the newest version of the lake. Raises LakeError."""
+        self._waiting += 1
         try:
             return await self._twice(self._ask, question, *details)
         except LakeError:
             self._note_unanswered(question, details)
             raise
+        finally:
+            self._waiting -= 1
 
     async def glance(self, question: Question[P, T], *details: P.args, **_: P.kwargs) -> T:
         """Answer a question as `ask` does, and keep nothing: for one that hardly anybody asks again."""
@@ -178,9 +187,20 @@ class Hub:
                     self._unanswered.clear()
                     for document, listener in list(self._listeners.items()):
                         document.add_next_tick_callback(listener)
+                    await self._settle()
             except Exception:  # the poller outlives whatever goes wrong in one round
                 _logger.exception("the lake could not be looked at")
             await asyncio.sleep(POLL)
+
+    async def _settle(self) -> None:
+        """Wait until those who were told of a version have their answers.
+
+        With the next one before that, those who are slower would ask all of it once more, and share nothing.
+        """
+        deadline, idle = time.monotonic() + _LONGEST, 0
+        while idle < 2 and time.monotonic() < deadline:
+            await asyncio.sleep(POLL / 10)
+            idle = 0 if self._waiting else idle + 1
 
     def _is_news(self, now: Stamp) -> bool:
         """Tell whether the lake moved on since the last look, or since the edition that is open was opened."""

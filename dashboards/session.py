@@ -10,6 +10,7 @@ from typing import Any
 
 import panel as pn
 from bokeh.document import Document
+from panel.io.state import set_curdoc
 
 from dashboards.controls import Shell
 from dashboards.hub import Hub
@@ -145,7 +146,7 @@ class Session:
         if self._is_pulled:
             return  # until it has begun
         changes, self._changes = self._changes, []
-        with _writable(self.document), pn.io.hold(self.document), _frozen(self.document):
+        with set_curdoc(self.document), _writable(self.document), pn.io.hold(self.document), _frozen(self.document):
             for change in changes:
                 try:
                     change()

@@ -154,14 +154,14 @@ class SessionPage(GrowingPage):
         self._overview.show(self._cards)
 
     async def _write_list(self, turn: int, run: Run, name: str) -> queries.Rows | LakeError:
-        rows: queries.Rows | LakeError = await self._ask(_LISTS[name].question, run)
-        card, otherwise = self._lists[name], _LISTS[name].otherwise
-        if isinstance(rows, LakeError):
-            fault = str(rows)
+        answer: tuple[queries.Rows, str] | LakeError = await self._ask(_listed, run, name)
+        card = self._lists[name]
+        if isinstance(answer, LakeError):
+            fault = str(answer)
             self.apply(turn, lambda: card.fail(fault))
-        else:
-            told = session_words.listing(rows, otherwise)
-            self.apply(turn, lambda: card.show(told))
+            return answer
+        rows, told = answer
+        self.apply(turn, lambda: card.show(told))
         return rows
 
     async def _write_parity(self, turn: int, run: Run) -> None:
@@ -175,6 +175,12 @@ class SessionPage(GrowingPage):
         if found is not None:
             told = session_words.parity(run, found, differing[1], self.session.theme)
             self.apply(turn, lambda: self._parity.show(told))
+
+
+def _listed(lake: queries.Connection, run: Run, name: str) -> tuple[queries.Rows, str]:
+    """Return the rows of a list, and how they are told: worked out once for all who look."""
+    rows = _LISTS[name].question(lake, run)
+    return rows, session_words.listing(rows, _LISTS[name].otherwise)
 
 
 def _shown(runs: list[Run], picked: Run) -> tuple[Run, ...]:

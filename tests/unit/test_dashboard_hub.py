@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from bokeh.document import Document
 
 from dashboards import hub as hub_module
 from dashboards import queries, row_queries
-from dashboards.hub import Hub
+from dashboards.hub import Hub, background
 from data.errors import LakeError
 from data.writer import Lake
 from tests.unit import dashboard_lake as rows
@@ -85,6 +86,57 @@ def test_a_visitor_is_told_of_a_run_that_lands(lake: Lake) -> None:
         return found
 
     assert asyncio.run(visit()) == ["run-1"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_version_waits_until_the_last_one_is_answered_and_then_all_share_the_newest(lake: Lake) -> None:
+    asked, slow = [], threading.Event()
+
+    def question(connection: duckdb.DuckDBPyConnection) -> int:
+        found = len(run_ids(connection))
+        asked.append(found)
+        slow.wait(20)
+        return found
+
+    async def visit() -> list[int]:
+        hub, answers, told = Hub(lake), list[int](), []
+
+        async def refresh() -> None:
+            answers.append(await hub.ask(question))
+
+        def listen() -> None:
+            told.append(background(refresh()))
+
+        for _ in range(5):
+            hub.subscribe(Visitor(), listen)
+        await asyncio.sleep(0.1)
+        for n in range(1, 4):
+            rows.record(lake, run_id=f"run-{n}")
+            await until(lambda: len(asked) == 1)
+            await asyncio.sleep(0.1)
+        slow.set()
+        await until(lambda: len(answers) == 10)
+        return answers
+
+    assert asyncio.run(visit()) == [1] * 5 + [3] * 5
+    assert asked == [1, 3]
+
+
+@pytest.mark.usefixtures("quick")
+def test_visitors_are_told_outside_of_what_the_first_one_runs_in(lake: Lake) -> None:
+    """Panel keeps the document that it works for in a variable of the context."""
+    whose: contextvars.ContextVar[str] = contextvars.ContextVar("whose", default="nobody's")
+
+    async def visit() -> list[str]:
+        hub, told = Hub(lake), list[str]()
+        whose.set("the first visitor's")
+        hub.subscribe(Visitor(), lambda: told.append(whose.get()))
+        await asyncio.sleep(0.1)
+        rows.record(lake)
+        await until(lambda: bool(told))
+        return told
+
+    assert asyncio.run(visit()) == ["nobody's"]
 
 
 @pytest.mark.usefixtures("quick")
