@@ -62,7 +62,7 @@ def test_the_second_visitor_sees_figures_and_charts_before_any_script(dashboard:
 
 def test_the_newest_run_is_shown_where_none_is_named(dashboard: Dashboard, visit: Visit, runs: dict[str, str]) -> None:
     page = visit(dashboard.url)
-    assert page.url == f"{dashboard.url}?page=backtest&run={runs['sma_crossover']}&theme=dark"
+    expect(page).to_have_url(f"{dashboard.url}?page=backtest&run={runs['sma_crossover']}&theme=dark")
     expect(page.locator(".run strong:visible")).to_have_text("sma_crossover")
     expect(page.get_by_text("2 backtests")).to_be_visible()
 

@@ -18,7 +18,7 @@ from data.writer import Lake
 from tasks.fetch import collect_series
 from tasks.fetch.shelf import Shelf
 from tasks.fetch.source import Series
-from tests.browser.conftest import Dashboard, Serve, Visit, chart, layer, serving, visiting, wait_until_filled
+from tests.browser.conftest import Dashboard, Serve, Visit, chart, layer, serving, until, visiting, wait_until_filled
 
 pytestmark = pytest.mark.browser
 
@@ -106,7 +106,7 @@ def test_the_navigation_leads_to_the_first_series(collected: Collected, visit: V
     page = visit(collected.dashboard.url, filled=False)
     page.get_by_role("link", name="Data").click()
     wait_until_filled(page)
-    assert page.url == f"{collected.dashboard.url}?page=data&theme=dark&series=kraken%2FBTC%2FUSD%2F1h"
+    expect(page).to_have_url(f"{collected.dashboard.url}?page=data&theme=dark&series=kraken%2FBTC%2FUSD%2F1h")
     expect(page).to_have_title("Data · jarvis")
     expect(page.get_by_text("4 series", exact=True)).to_be_visible()
     expect(page.locator(".tile[data-metric=missing]:visible")).to_contain_text("10 not asked for yet")
@@ -217,7 +217,7 @@ def test_an_unknown_series_says_so_and_offers_another(collected: Collected, visi
     page.get_by_role("link", name="Show BTC/USD 1h kraken").click()
     wait_until_filled(page)
     expect(page.locator(".run strong:visible")).to_have_text("BTC/USD 1h")
-    assert "theme=light" in page.url
+    until(lambda: "theme=light" in page.url)
 
 
 def test_what_is_collected_appears_without_a_reload_and_the_view_stays(

@@ -155,7 +155,7 @@ def test_without_a_session_in_the_address_all_are_listed_and_lead_to_theirs(comp
     expect(page.get_by_role("heading", name="Candle by candle")).to_be_hidden()
     page.locator(f"tr[data-run='{compared.run}'] a").click()
     wait_until_filled(page)
-    assert page.url == f"{compared.url}&theme=light"
+    expect(page).to_have_url(f"{compared.url}&theme=light")
     expect(page).to_have_title("Parity · jarvis")
 
 

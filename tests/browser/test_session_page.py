@@ -157,7 +157,7 @@ def test_the_navigation_leads_to_the_newest_session(traded: Traded, visit: Visit
     expect(page.get_by_text("No backtest yet")).to_be_visible()
     page.get_by_role("link", name="Live").click()
     wait_until_filled(page)
-    assert page.url == f"{traded.dashboard.url}?page=live&run={traded.run}&theme=dark"
+    expect(page).to_have_url(f"{traded.dashboard.url}?page=live&run={traded.run}&theme=dark")
     expect(page).to_have_title("LIVE · BTC/USD 1h · jarvis")
     expect(page.get_by_text("2 sessions")).to_be_visible()
 
@@ -203,7 +203,7 @@ def test_a_card_leads_to_its_session_without_a_reload(traded: Traded, page: Page
     page.keyboard.press("Enter")
     expect(page).to_have_title("PAPER · BTC/USD 1h · jarvis")
     expect(page.get_by_role("region", name="Mode")).to_contain_text("Orders are simulated")
-    assert f"run={traded.other}" in page.url
+    until(lambda: f"run={traded.other}" in page.url)
     expect(cards.nth(1)).to_have_attribute("aria-current", "true")
     wait_until_filled(page)
     bought = layer(page, "price", "levels")

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Dashboard, Serve, Visit, chart, serving, visiting, wait_until_filled
+from tests.browser.conftest import Dashboard, Serve, Visit, chart, serving, until, visiting, wait_until_filled
 
 pytestmark = pytest.mark.browser
 
@@ -68,7 +68,7 @@ def test_an_example_is_run_drawn_sorted_and_saved(page: Page, tmp_path: Path) ->
     wait_until_filled(page)
     (line,) = chart(page, "result")["layers"]
     assert len(line["data"]["y"]) == 1_509
-    assert "sql=SELECT" in page.url
+    until(lambda: "sql=SELECT" in page.url)
     first = cells(page)[0][0]
     page.get_by_role("columnheader", name="ts").click()
     page.get_by_role("columnheader", name="ts").click()

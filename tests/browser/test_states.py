@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, expect
 from data.runs import read_run, record_run
 from data.views import connect
 from data.writer import Lake
-from tests.browser.conftest import Dashboard, Filled, Serve, Visit, backtest, chart, serving, wait_until_filled
+from tests.browser.conftest import Dashboard, Filled, Serve, Visit, backtest, chart, serving, until, wait_until_filled
 
 pytestmark = pytest.mark.browser
 
@@ -42,7 +42,7 @@ def test_an_empty_lake_says_what_to_do_and_fills_when_the_first_run_lands(
     expect(page.locator(".run strong:visible")).to_have_text("sma_crossover")
     wait_until_filled(page)
     expect(page.get_by_text("No backtest yet")).to_be_hidden()
-    assert "run=" in page.url
+    until(lambda: "run=" in page.url)
 
 
 def test_a_run_that_lands_is_offered_without_a_reload_and_the_page_stays(
@@ -67,7 +67,7 @@ def test_an_unknown_run_says_so_and_offers_the_newest(lake_of_the_flow: Path, se
     page.get_by_role("link", name=re.compile("Show the newest")).click()
     wait_until_filled(page)
     expect(page.locator(".run strong:visible")).to_have_text("sma_crossover")
-    assert "theme=light" in page.url
+    until(lambda: "theme=light" in page.url)
 
 
 def test_a_torn_file_spoils_one_card(lake_to_change: Path, serve: Serve, visit: Visit) -> None:

@@ -17,7 +17,7 @@ from data.tables import TABLES
 from data.writer import Lake
 from flows.parameters import SweepParameters
 from flows.sweep import Sweep, sweep
-from tests.browser.conftest import Dashboard, Visit, chart, layer, serving, wait_until_filled
+from tests.browser.conftest import Dashboard, Visit, chart, layer, serving, until, wait_until_filled
 
 pytestmark = pytest.mark.browser
 
@@ -83,7 +83,7 @@ def test_the_verdict_comes_first_then_the_sets_in_charts_and_in_a_table_that_lea
     best.get_by_role("link").click()
     expect(page).to_have_title("Backtest · jarvis")
     wait_until_filled(page)
-    assert f"page=backtest&run={swept.sweep.runs[0]}&theme=light" in page.url
+    until(lambda: f"page=backtest&run={swept.sweep.runs[0]}&theme=light" in page.url)
 
 
 def test_on_a_phone_the_map_follows_what_is_chosen_and_a_sweep_that_begins_is_told_of(
