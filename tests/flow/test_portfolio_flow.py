@@ -23,6 +23,7 @@ from tasks.fetch import collect_series
 from tests.servers.command_line import Jarvis
 
 SYMBOLS = ("A/USD", "B/USD", "C/USD")
+TWO = ("--symbol", "A/USD", "--symbol", "B/USD")
 
 
 @pytest.fixture
@@ -229,6 +230,24 @@ def test_several_symbols_on_the_command_line_are_one_run(filled: Lake, jarvis: J
         (["--symbol", "A/USD", "--symbol", "B/USD", "--amount", "3"], "amount is of no use to a portfolio"),
         (["--symbol", "A/USD", "--symbol", "B/USD", "--tolerance", "0.1"], "tolerance 0.1 needs rebalance_every"),
         (["--symbol", "A/USD", "--strategy", "cross_sectional_momentum"], "backtest it on several symbols"),
+        ([*TWO, "--weight", "A/USD=nan", "--weight", "B/USD=0.5"], "weights.A/USD: Input should be a finite number"),
+        ([*TWO, "--weight", "A/USD=inf", "--weight", "B/USD=0.5"], "weights.A/USD: Input should be"),
+        ([*TWO, "--weight", "A/USD=-2", "--weight", "B/USD=0.5"], "weights.A/USD: Input should be greater than"),
+        ([*TWO, "--weight", "A/USD=most", "--weight", "B/USD=0.5"], "weights.A/USD: Input should be a valid number"),
+        ([*TWO, "--gross", "0"], "gross: Input should be greater than 0"),
+        ([*TWO, "--gross", "nan"], "gross: Input should be a finite number"),
+        ([*TWO, "--rebalance-every", "0"], "rebalance_every: Input should be greater than or equal to 1"),
+        ([*TWO, "--rebalance-every", "1", "--tolerance", "1"], "tolerance: Input should be less than 1"),
+        ([*TWO, "--take-profit", "inf"], "take_profit: Input should be a finite number"),
+        ([*TWO, "--max-order", "inf"], "max_order: Input should be a finite number"),
+        ([*TWO, "--fee", "nan"], "fee: Input should be"),
+        ([*TWO, "--start", "2022-03-01", "--end", "2022-02-01"], "start 2022-03-01 00:00 is not before end 2022-02-01"),
+        ([*TWO, "--symbol", ""], "symbols.2: String should have at least 1 character"),
+        ([*TWO, "--symbol", "C/USD", "--end", "2022-02-01"], "mine C/USD 1d"),
+        (
+            [*TWO, "--symbol", "C/USD", "--end", "2022-04-20", "--strategy", "sma_crossover"],
+            "C/USD: sma_crossover needs",
+        ),
     ],
 )
 def test_what_a_portfolio_cannot_be_is_said_in_a_line(
