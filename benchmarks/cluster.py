@@ -1,7 +1,7 @@
 """What a cluster costs and gains, in one run: `python -m benchmarks.cluster [--candles 150000] [--repeats 5]`.
 
-The sets are pairs of SMA windows with a stop, over `benchmarks.market`'s candles at prices of two decimals. They are
-tried by `flows.plan` as a sweep tries them, on a Dask scheduler and on a Ray head in processes of their own, with one
+The sets are pairs of SMA windows over `benchmarks.market`'s candles at prices of two decimals. They are tried by
+`flows.plan` as a sweep tries them, on a Dask scheduler and on a Ray head in processes of their own, with one
 worker and with two, of one thread each, in turns. Measured is from the first task to the last row in the lake, when
 each worker has read the candles and compiled. Processor seconds are those of the system: other programs on the machine
 hardly change them.
@@ -47,8 +47,6 @@ from tests.servers.clusters import CLUSTERS
 
 NAMES, SERIES = ("exchange", "symbol", "timeframe"), ("file", "X/USD", "1m")
 WHOLE = {"fast": "5:104:1", "slow": "110:209:1"}
-STOP = 0.05
-"""With a stop a set is passed over candle by candle: the dearer kind of sets, for which a cluster is."""
 SIZES = (1, 2)
 EMPTY, BYTES, PIECES = 500, 2**20, 100
 """Tasks without sets, and pieces of so many bytes, that are passed to and fro."""
@@ -88,7 +86,7 @@ def fill(lake: Lake, candles: int) -> None:
 def planned(lake: Lake, grid: dict[str, str], name: str) -> tuple[Plan, range]:
     """Return a sweep that has a name of its own, and the places of its grid."""
     series: dict[str, Any] = dict(zip(NAMES, SERIES, strict=True))
-    alone = BacktestParameters(**series, fee=0.001, slippage=0.0, stop_loss=STOP)
+    alone = BacktestParameters(**series, fee=0.001, slippage=0.0)
     candles, size = read_candles(lake, *SERIES), read_grid(grid).size
     manifest: dict[str, Any] = describe(alone, create("sma_crossover", {}), Market(*SERIES[:2]), candles)
     manifest |= {"parameters": {"fixed": {}, "grid": grid}, "objective": "sharpe", "split": None, "split_at": None}
