@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron, Interval, Schedule
+from pydantic import BaseModel
 
 from data.errors import BadInput
 from data.timeframe import parse_timeframe
 from flows.backtest import backtest
 from flows.collect import collect
 from flows.live import live_trading
-from flows.parameters import BacktestParameters, LiveParameters
+from flows.parameters import BacktestParameters, LiveParameters, PortfolioParameters, SweepParameters
+from flows.portfolio import portfolio
 from flows.server import api_url
+from flows.sweep import sweep
 from flows.upkeep import upkeep
 from flows.zombies import clear_deployment
 from tasks.exchange.lock import alone
@@ -34,6 +37,9 @@ DELAY = timedelta(seconds=3)
 SHORTEST = timedelta(seconds=10)
 """Between two scheduled runs: each is a process of its own, which has to start, and to end before the next."""
 
+GRID = {"fast": "5:50:5", "slow": "60:200:20"}
+"""Of the sweep that is started as it is: one without a grid would have nothing to try."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Where the count of every timeframe begins; a Thursday, as the first day of a week is at Kraken."""
 _POLL_SECONDS, _AHEAD_SECONDS = 2.0, 6.0
@@ -48,18 +54,24 @@ def deployments(
     `live` is what live-trading trades; without it, it has no schedule. `speed` and `exchange_time` (UTC, now) are those
     of an exchange whose clock is not the world's. Raises BadInput when its candles are too short to be scheduled.
     """
-    sample = {"parameters": BacktestParameters().model_dump(mode="json")}
-    session = {"parameters": (live or LiveParameters()).model_dump(mode="json")}
+    session = _given(live or LiveParameters())
     schedule = None if live is None else after_each_candle(live.timeframe, speed, exchange_time)
     served = (  # live-trading first, as its next candle is near
         live_trading.to_deployment(
             "live-trading", parameters=session, schedule=schedule, concurrency_limit=ONE_AT_A_TIME
         ),
-        backtest.to_deployment("backtest", parameters=sample),
+        backtest.to_deployment("backtest", parameters=_given(BacktestParameters())),
+        portfolio.to_deployment("portfolio", parameters=_given(PortfolioParameters())),
+        sweep.to_deployment("sweep", parameters=_given(SweepParameters(grid=GRID))),
         collect.to_deployment("collect"),
         upkeep.to_deployment("upkeep", schedule=NIGHTLY, concurrency_limit=1),
     )
     return [cast("RunnerDeployment", deployment) for deployment in served]
+
+
+def _given(parameters: BaseModel) -> dict[str, Any]:
+    """Return what a flow is called with, as the form in the UI shows it."""
+    return {"parameters": parameters.model_dump(mode="json")}
 
 
 def after_each_candle(timeframe: str, speed: float = 1.0, exchange_time: datetime | None = None) -> Schedule:

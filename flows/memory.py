@@ -6,12 +6,16 @@ import os
 import re
 import resource
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from data.errors import BadInput
 from flows.parameters import SweepParameters
+from tasks.evaluate.trial import kept_every
 from tasks.signal import Strategy
 from tasks.signal.grid import Grid
 from tasks.signal.registry import find
@@ -26,8 +30,10 @@ A_THREAD = 120
 """Bytes of a candle that a thread adds: copies, indicators, targets."""
 REMEMBERED = 2**28
 """Bytes of averages that a strategy remembers for its sets at most."""
-LOADED = 420_000_000
-"""Bytes of what is loaded and compiled only when the first set is tried (260 MB), and of the verdict's own (160 MB)."""
+A_RETURN = 60
+"""Bytes of a return that a set keeps for the verdict, which has several matrices of them: measured were 40."""
+LOADED = 320_000_000
+"""Bytes of what is loaded and compiled only when the first set is tried (260 MB), and of the verdict's own (60 MB)."""
 
 
 @dataclass(frozen=True)
@@ -44,24 +50,30 @@ class Need:
 
 
 def fitting(
-    parameters: SweepParameters, grid: Grid, wanted: int, candles: Sequence[int], say: Callable[[str], None]
+    parameters: SweepParameters,
+    grid: Grid,
+    wanted: int,
+    series: Sequence[Mapping[str, Any]],
+    say: Callable[[str], None],
 ) -> int | None:
     """Say what the sweep takes, and return how many threads it may have in this process: None, all of them.
 
-    `candles` is how many each series has. Raises BadInput where it is more than the parameters allow, with what fits.
+    `series` has the manifest of the sweep on each. Raises BadInput where it is more than the parameters allow, with
+    what fits.
     """
+    candles, returns = [told["candles"] for told in series], max(map(periods, series))
     shares = find(parameters.strategy).shared.__func__ is not Strategy.shared.__func__  # type: ignore[attr-defined]
     windows = sum(axis.count for axis in grid.axes.values())
     most, all_threads = parameters.memory, os.cpu_count() or 1
 
     def with_threads(count: int) -> Need:
-        return need(wanted, len(candles), max(candles), windows, count, shares=shares)
+        return need(wanted, len(series), max(candles), returns, windows, count, shares=shares)
 
     threads = next((n for n in range(all_threads, 1, -1) if most is None or with_threads(n).total <= most), 1)
     found = with_threads(threads)
     if most is not None and found.total > most:
         raise BadInput(_refusal(found, wanted, most))
-    sets = f"{wanted:,} sets on {len(candles)} series" if len(candles) > 1 else f"{wanted:,} sets"
+    sets = f"{wanted:,} sets on {len(series)} series" if len(series) > 1 else f"{wanted:,} sets"
     allowed = "" if most is None else f" of {size(most)}"
     say(f"{sets}, {sum(candles):,} candles: about {size(found.total)} of memory{allowed}")
     return None if most is None else threads
@@ -76,17 +88,28 @@ def _refusal(found: Need, wanted: int, most: int) -> str:
     return f"memory {size(most)} is too little: {takes}; allow --memory {enough}MB{less}"
 
 
-def need(sets: int, series: int, candles: int, windows: int, threads: int, *, shares: bool) -> Need:
+def periods(told: Mapping[str, Any]) -> int:
+    """Return how many returns a set of a sweep has at most, by its manifest: one a candle, or a UTC day if fewer.
+
+    >>> periods({"candles": 49, "start": "2024-01-01T23:00:00+00:00", "end": "2024-01-03T23:00:00+00:00"})
+    3
+    """
+    first, last = (pd.Timestamp(told[name]).normalize() for name in ("start", "end"))
+    return min(int(told["candles"]), (last - first).days + 1)
+
+
+def need(sets: int, series: int, candles: int, returns: int, windows: int, threads: int, *, shares: bool) -> Need:
     """Estimate what a process takes, on top of what it has taken already.
 
-    `candles` are those of the longest series, of which two are held at a time; `windows` is how many values the axes of
-    the grid have together, for each of which a strategy that `shares` may remember an array. Series are judged one by
-    one.
+    `candles` are those of the longest series, of which two are held at a time; `returns` are those of a set, which not
+    all sets of a large sweep keep; `windows` is how many values the axes of the grid have together, for each of which a
+    strategy that `shares` may remember an array. Series are judged one by one.
     """
     held = min(2, series)
     remembered = min(REMEMBERED, 8 * candles * windows) if shares else 0
     fixed = _taken() + LOADED + held * (A_CANDLE * candles + remembered) + threads * A_THREAD * candles
-    return Need(fixed, (A_SET + A_ROW * series) * sets)
+    kept = -(-sets // kept_every(sets, returns)) * returns
+    return Need(fixed, (A_SET + A_ROW * series) * sets + A_RETURN * kept)
 
 
 def size(count: int) -> str:

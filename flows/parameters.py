@@ -36,6 +36,8 @@ def _timeframe(text: str) -> str:
 Timeframe = Annotated[str, AfterValidator(_timeframe)]
 Instant = Annotated[datetime, AfterValidator(_as_utc)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 
 
 def _check_order(start: datetime | None, end: datetime | None) -> None:
@@ -76,20 +78,18 @@ class Trading(BaseModel):
     )
     cash: float = Field(100_000.0, gt=0, allow_inf_nan=False, description="Money at the start.")
     fraction: float = Field(1.0, gt=0, le=1, description="Share of the equity that a full signal puts in.")
-    amount: float | None = Field(None, gt=0, description="Fixed amount of a full signal, instead of the fraction.")
+    amount: Positive | None = Field(None, description="Fixed amount of a full signal, instead of the fraction.")
     fee: float | None = Field(None, ge=0, lt=1, description="Fee a side as a fraction; empty: the market's taker fee.")
     slippage: float = Field(0.0005, ge=0, lt=1, description="Price paid worse than the market's, as a fraction.")
     stop_loss: Share | None = Field(None, description="Leave when the price is this fraction against the entry.")
-    take_profit: Annotated[float, Field(gt=0)] | None = Field(
+    take_profit: Positive | None = Field(
         None, description="Leave when the price is this fraction in favour of the entry."
     )
     trailing_stop: Share | None = Field(None, description="Leave when the price is this fraction off its best.")
-    max_position: Annotated[float, Field(gt=0)] | None = Field(
+    max_position: Positive | None = Field(
         None, description="Most that an entry may bring the position to, in quote currency."
     )
-    max_order: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Most that an order to enter may cost, in quote currency."
-    )
+    max_order: Positive | None = Field(None, description="Most that an order to enter may cost, in quote currency.")
     max_orders_a_day: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Orders a UTC day after which nothing is entered until the next."
     )
@@ -103,7 +103,7 @@ class Trading(BaseModel):
     max_deviation: Share | None = Field(
         None, description="Enter only while the price is within this fraction of the close that was decided on."
     )
-    max_signal_age: Annotated[float, Field(gt=0)] | None = Field(
+    max_signal_age: Positive | None = Field(
         None, description="Seconds after its candle's close until which a signal to enter is acted on."
     )
 
@@ -130,14 +130,15 @@ def _once(symbols: tuple[str, ...]) -> tuple[str, ...]:
     return symbols
 
 
-Symbols = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_once)]
+Symbol = Annotated[str, Field(min_length=1)]
+Symbols = Annotated[tuple[Symbol, ...], Field(min_length=1), AfterValidator(_once)]
 
 
 class PortfolioParameters(Backtesting):
     """All that decides a backtest of several markets on one account; of one market, a backtest."""
 
     symbols: Symbols = Field(("AAPL",), description="Market, such as BTC/USD; several share the cash.")
-    weights: dict[str, float] = Field(
+    weights: dict[str, Weight] = Field(
         default_factory=dict,
         description="Share of the equity that a symbol's full signal puts in, BTC/USD=0.6; without any, equal shares.",
     )
@@ -189,8 +190,8 @@ class LiveParameters(Trading):
         "paper", description="paper: orders are simulated here; live: they are sent."
     )
     order_type: Literal["market", "limit"] = Field("market", description="How a position is entered; exits are market.")
-    limit_timeout: float = Field(
-        30.0, gt=0, description="Seconds after which a limit order that is not filled is cancelled."
+    limit_timeout: Positive = Field(
+        30.0, description="Seconds after which a limit order that is not filled is cancelled."
     )
     on_timeout: Literal["cancel", "market"] = Field("cancel", description="What becomes of what it did not fill.")
     protective_stops: bool = Field(True, description="Place stops at the exchange, where it has them.")

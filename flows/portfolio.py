@@ -22,6 +22,7 @@ from flows.backtest import Backtest, run_row
 from flows.judge import judge_backtest
 from flows.parameters import PortfolioParameters
 from flows.report import publish_report
+from flows.sensitivity import portfolio_sensitivity
 from tasks.backtest import execute_portfolio_backtest
 from tasks.engine.rules import Limits
 from tasks.evaluate import evaluate_metrics
@@ -74,7 +75,7 @@ def portfolio(parameters: PortfolioParameters) -> Backtest:
         timeframe=parameters.timeframe,
         calendar=manifest["calendar"],
     )
-    run = run_id(manifest)
+    run, varied = run_id(manifest), portfolio_sensitivity(candles, signals, strategy, manifest)
     record_run(
         lake,
         run_row(run, manifest, max(frame.attrs["version"] for frame in candles.values())),
@@ -86,9 +87,10 @@ def portfolio(parameters: PortfolioParameters) -> Backtest:
             "positions": simulation.positions,
             "trades": simulation.trades,
             "metrics": metrics,
+            "sensitivity": varied,
         },
     )
-    verdict = judge_backtest(lake, run, manifest, simulation.equity, metrics)
+    verdict = judge_backtest(lake, run, manifest, simulation.equity, metrics, varied)
     publish_report(run, manifest, metrics, simulation.trades)
     return Backtest(run, manifest, metrics, simulation, verdict)
 

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from data.errors import JarvisError
 from data.tables import TABLES
+from data.timeframe import parse_timeframe
 from flows.trials import part_of, target_of
+from tasks.backtest import simulate_portfolio
 from tasks.engine.changes import Changes
+from tasks.evaluate.basket import basket
+from tasks.evaluate.figure import Figures
+from tasks.evaluate.metrics import headline
 from tasks.evaluate.neighbours import FIGURES
 from tasks.signal import Strategy
+from tasks.signal.portfolio import portfolio_signals
 from tasks.signal.registry import build
 
 MULTIPLES = (0, 1, 2, 3)
 """Of fee and slippage; 1 is the run itself."""
 MOST = 2**22
 """Candles times neighbours that are measured: parameters of a longer run are not varied."""
+Row = dict[str, Any]
 COLUMNS = tuple(name for name in TABLES["sensitivity"].schema.names if name != "run_id")
 
 
@@ -31,23 +38,36 @@ def sensitivity(
     `target` is the strategy's. A step is a tenth of the value, a whole number at least for a whole number. Texts, flags
     and zeros are not varied. What the strategy refuses is a row that says why.
     """
-    rows = costs_varied(candles, target, manifest)
-    steps, shared = list(_steps(strategy)), strategy.shared(candles)
-    too_long = f"not varied: {len(candles):,} candles are too many" if len(candles) * len(steps) > MOST else None
-    for name, step, value in steps:
-        row = {"varied": name, "step": step, "value": json.dumps(value)}
-        if too_long:
-            rows.append(row | {"note": too_long})
-            continue
-        try:
-            other = build(type(strategy), strategy.model_dump() | {name: value})
-            rows.append(row | _figures(candles, target_of(candles, other, shared), manifest))
-        except JarvisError as error:
-            rows.append(row | {"note": str(error)})
+    shared = strategy.shared(candles)
+
+    def with_other(other: Strategy) -> Row:
+        return _figures(candles, target_of(candles, other, shared), manifest)
+
+    rows = costs_varied(candles, target, manifest) + _parameters_varied(strategy, len(candles), with_other)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def costs_varied(candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+def portfolio_sensitivity(
+    candles: Mapping[str, pd.DataFrame],
+    signals: Mapping[str, pd.DataFrame],
+    strategy: Strategy,
+    manifest: Mapping[str, Any],
+) -> pd.DataFrame:
+    """Return the same rows for a portfolio: candles and signals by symbol, the fees of all markets varied together."""
+    shares = {symbol: of["share"] for symbol, of in manifest["markets"].items()}
+    benchmark, size = basket(candles), sum(map(len, candles.values()))
+
+    def traded(signals: Mapping[str, pd.DataFrame], multiple: int) -> Row:
+        return _portfolio_figures(candles, signals, benchmark, manifest, multiple)
+
+    def with_other(other: Strategy) -> Row:
+        return traded(portfolio_signals(candles, other, shares), 1)
+
+    rows = [_costs_row(multiple) | traded(signals, multiple) for multiple in MULTIPLES]
+    return pd.DataFrame(rows + _parameters_varied(strategy, size, with_other), columns=list(COLUMNS))
+
+
+def costs_varied(candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any]) -> list[Row]:
     """Return rows for the costs 0, 1, 2 and 3 times."""
     rows = []
     for multiple in MULTIPLES:
@@ -55,18 +75,68 @@ def costs_varied(candles: pd.DataFrame, target: Changes, manifest: Mapping[str, 
             name: value * multiple if isinstance(value, int | float) else value
             for name, value in manifest["costs"].items()
         }
-        row = {"varied": "costs", "step": multiple, "value": json.dumps(multiple)}
-        rows.append(row | _figures(candles, target, {**manifest, "costs": costs}))
+        rows.append(_costs_row(multiple) | _figures(candles, target, {**manifest, "costs": costs}))
     return rows
 
 
-def _figures(candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _costs_row(multiple: int) -> Row:
+    return {"varied": "costs", "step": multiple, "value": json.dumps(multiple)}
+
+
+def _parameters_varied(strategy: Strategy, candles: int, with_other: Callable[[Strategy], Row]) -> list[Row]:
+    """Return rows for each parameter a step lower and higher; `with_other` has the figures of another strategy."""
+    steps, rows = list(_steps(strategy)), list[Row]()
+    too_long = f"not varied: {candles:,} candles are too many" if candles * len(steps) > MOST else None
+    for name, step, value in steps:
+        row = {"varied": name, "step": step, "value": json.dumps(value)}
+        if too_long:
+            rows.append(row | {"note": too_long})
+            continue
+        try:
+            rows.append(row | with_other(build(type(strategy), strategy.model_dump() | {name: value})))
+        except JarvisError as error:
+            rows.append(row | {"note": str(error)})
+    return rows
+
+
+def _figures(candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any]) -> Row:
     try:
         part = part_of(candles, slice(0, len(candles)), manifest)
         measured = part.course.measure([target])
     except JarvisError as error:
         return {"note": str(error)}
-    found = part.stretch.figures(measured.values[0], measured.tallies[0])
+    return _values(part.stretch.figures(measured.values[0], measured.tallies[0]))
+
+
+def _portfolio_figures(
+    candles: Mapping[str, pd.DataFrame],
+    signals: Mapping[str, pd.DataFrame],
+    benchmark: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    multiple: int,
+) -> Row:
+    """Return what a portfolio comes to at a multiple of its costs; `benchmark` is the basket of its candles."""
+    terms = {symbol: of["terms"] for symbol, of in manifest["markets"].items()}
+    try:
+        made = simulate_portfolio(
+            candles,
+            pd.DataFrame({symbol: frame["signal"] for symbol, frame in signals.items()}),
+            cash=manifest["cash"],
+            timeframe=parse_timeframe(manifest["timeframe"]),
+            markets={symbol: of | {"fee": of["fee"] * multiple} for symbol, of in terms.items()},
+            slippage=manifest["costs"]["slippage"] * multiple,
+            **manifest["sizing"],
+            **manifest["rebalancing"],
+            **manifest["stops"],
+            **manifest["limits"],
+        )
+        own = {name: manifest[name] for name in ("cash", "timeframe", "calendar")}
+        return _values(headline(made.equity, made.trades, benchmark, **own))
+    except JarvisError as error:
+        return {"note": str(error)}
+
+
+def _values(found: Figures) -> Row:
     return {name: found[name].value for name in FIGURES} | {"note": None}
 
 

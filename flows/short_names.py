@@ -13,7 +13,7 @@ from typing import Any
 
 from prefect.plugins import register_hook
 
-NAMES = ("backtest", "collect", "live-trading", "upkeep")
+NAMES = ("backtest", "collect", "live-trading", "portfolio", "sweep", "upkeep")
 """Our deployments: each is called as its flow is."""
 
 _GROUPS = ("deployment", "deployments")

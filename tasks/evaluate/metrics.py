@@ -10,8 +10,9 @@ from tasks.evaluate.account import read_account
 from tasks.evaluate.activity import activity_figures
 from tasks.evaluate.benchmark import benchmark_figures
 from tasks.evaluate.drawdown import drawdown_figures
-from tasks.evaluate.figure import tabulate
+from tasks.evaluate.figure import Figures, figure, tabulate
 from tasks.evaluate.intervals import with_intervals
+from tasks.evaluate.neighbours import FIGURES
 from tasks.evaluate.returns import growth_figures, risk_figures
 from tasks.evaluate.sample import draw_sample
 from tasks.evaluate.sharpe import certainty_figures
@@ -57,3 +58,23 @@ def evaluate(
             **shuffle_figures(closed.profit, account.cash),
         }
         return tabulate(with_intervals(figures, account, sample, closed, fills), METRICS)
+
+
+def headline(
+    equity: pd.DataFrame, trades: pd.DataFrame, candles: pd.DataFrame, *, cash: float, timeframe: str, calendar: str
+) -> Figures:
+    """Compute of what `evaluate` does the figures by which other terms are compared: those of the table sensitivity.
+
+    They are the same to the bit, without what takes a thousand histories. Raises as `evaluate` does.
+    """
+    account = read_account(equity, candles, cash=cash, timeframe=timeframe, calendar=calendar)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        sample = draw_sample(account)
+        growth = growth_figures(account, sample)
+        found = {
+            **growth,
+            **risk_figures(sample),
+            **drawdown_figures(account, growth["cagr"], growth["cumulative_return"]),
+            "trades": figure(len(trades)),
+        }
+    return {name: found[name] for name in FIGURES}

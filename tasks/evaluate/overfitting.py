@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 BLOCKS = 16
 """S of the paper: stretches of time, of which each half is played against the other, 12,870 ways in all."""
 MIN_RETURNS = 4 * BLOCKS
-_AT_ONCE = 2**22
+_AT_ONCE = 2**19
 """Ratios computed at a time, which bounds the memory."""
 
 

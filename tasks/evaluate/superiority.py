@@ -17,7 +17,7 @@ from tasks.evaluate.account import Floats
 from tasks.evaluate.bootstrap import RESAMPLES, block_length, counts, draw
 from tasks.evaluate.sample import MIN_RETURNS, ROUNDING
 
-_AT_ONCE = 2**22
+_AT_ONCE = 2**20
 """Returns looked at in one go, which bounds the memory."""
 _SERIES_FOR_LENGTH = 100
 """Sets, evenly taken, whose mean block length is that of all: the draw must be the same for all of them."""

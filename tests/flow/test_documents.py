@@ -24,6 +24,8 @@ RUN_ELSEWHERE = {
     "jarvis practice-exchange --symbol BTC/USD --speed 60": "tests/server/test_practice_command.py",
     "prefect deployment run live-trading": "tests/server/test_up.py",
     'prefect deployment run backtest/backtest --param \'parameters={"strategy": "macd"}\'': "tests/server/test_up.py",
+    'prefect deployment run sweep/sweep --param \'parameters={"strategy": "macd", "grid": {"fast": "4:8:2", "slow": '
+    '"20,30"}}\'': "tests/server/test_up.py",
 }
 
 REFUSED = {

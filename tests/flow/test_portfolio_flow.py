@@ -15,6 +15,7 @@ from data.runs import canonical, read_run, run_id
 from data.views import connect
 from data.writer import Lake
 from flows.backtest import Backtest
+from flows.judge import judge_again
 from flows.parameters import BacktestParameters, PortfolioParameters
 from flows.portfolio import portfolio
 from tasks.evaluate.basket import basket
@@ -22,6 +23,7 @@ from tasks.fetch import collect_series
 from tests.servers.command_line import Jarvis
 
 SYMBOLS = ("A/USD", "B/USD", "C/USD")
+TWO = ("--symbol", "A/USD", "--symbol", "B/USD")
 
 
 @pytest.fixture
@@ -106,6 +108,100 @@ def test_the_manifest_tells_portfolios_apart(filled: Lake) -> None:
     assert weights.max() <= 2  # one is left, another entered
 
 
+FIGURES = ("cumulative_return", "sharpe_ratio", "period_sharpe", "max_drawdown", "trades")
+
+
+def varied(lake: Lake, result: Backtest) -> pd.DataFrame:
+    return read_run(lake, result.run_id, "sensitivity").set_index(["varied", "step"])
+
+
+def test_the_sensitivity_of_a_portfolio_is_that_of_portfolios_with_other_terms(filled: Lake) -> None:
+    terms: dict[str, object] = {"fee": 0.002, "slippage": 0.001, "rebalance_every": 20, "tolerance": 0.02}
+    first = run(params={"fast": 5, "slow": 20}, **terms)
+    rows = varied(filled, first)
+    assert list(rows.index) == [("costs", n) for n in range(4)] + [(p, s) for p in ("fast", "slow") for s in (-1, 1)]
+    others = {
+        ("costs", 0): run(params={"fast": 5, "slow": 20}, **terms | {"fee": 0.0, "slippage": 0.0}),
+        ("costs", 1): first,
+        ("costs", 2): run(params={"fast": 5, "slow": 20}, **terms | {"fee": 0.004, "slippage": 0.002}),
+        ("costs", 3): run(params={"fast": 5, "slow": 20}, **terms | {"fee": 0.006, "slippage": 0.003}),
+        ("fast", -1): run(params={"fast": 4, "slow": 20}, **terms),
+        ("slow", 1): run(params={"fast": 5, "slow": 22}, **terms),
+    }
+    for place, other in others.items():
+        metrics = other.metrics.set_index("metric")["value"]
+        assert list(rows.loc[place, list(FIGURES)]) == [metrics[name] for name in FIGURES], place
+    returns = [rows.loc[("costs", n), "cumulative_return"] for n in range(4)]
+    assert returns == sorted(returns, reverse=True)
+    assert len(set(returns)) == 4
+
+
+def test_a_portfolio_strategy_is_varied_and_what_it_refuses_is_said(filled: Lake) -> None:
+    rows = varied(filled, run(strategy="cross_sectional_momentum", params={"lookback": 30, "top": 1}))
+    other = run(strategy="cross_sectional_momentum", params={"lookback": 33, "top": 1})
+    metrics = other.metrics.set_index("metric")["value"]
+    assert list(rows.loc[("lookback", 1), list(FIGURES)]) == [metrics[name] for name in FIGURES]
+    assert "greater than or equal to 1" in rows.loc[("top", -1), "note"]
+    dear = varied(filled, run(params={"fast": 5, "slow": 20}, fee=0.4))
+    assert "fee" in dear.loc[("costs", 3), "note"]
+    assert pd.isna(dear.loc[("costs", 2), "note"])
+
+
+def test_the_parameters_of_a_long_portfolio_are_not_varied(filled: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.sensitivity.MOST", 4 * 1_100 - 1)  # 400 + 400 + 300 candles, four neighbours
+    rows = varied(filled, run(params={"fast": 5, "slow": 20}))
+    assert rows.loc[("fast", -1), "note"] == "not varied: 1,100 candles are too many"
+    assert rows.loc["costs", "cumulative_return"].notna().all()
+
+
+def test_a_portfolio_is_judged_as_a_run_of_one_market_is(filled: Lake) -> None:
+    result = run(params={"fast": 5, "slow": 20})
+    metrics = result.metrics.set_index("metric")
+    bounded = metrics.loc[["sharpe_ratio", "cumulative_return", "max_drawdown", "win_rate", "alpha"]]
+    assert (bounded["low"] <= bounded["value"]).all()
+    assert (bounded["value"] <= bounded["high"]).all()
+    recorded = read_run(filled, result.run_id, "verdicts").iloc[0]
+    assert recorded["reason"] == result.verdict.reason
+    assert recorded["deflated_sharpe"] == pytest.approx(metrics.loc["probabilistic_sharpe", "value"], rel=1e-12)
+    assert judge_again(filled, result.run_id) == result.verdict
+
+
+def test_a_portfolio_that_costs_eat_up_is_not_proven_for_that_reason(filled: Lake, tmp_path: Path) -> None:
+    index = pd.date_range("2022-01-01", periods=400, freq="D", tz="UTC")
+    for number, symbol in enumerate(("D/USD", "E/USD")):  # up every second day, and known to be
+        steps = np.where(np.arange(400) % 2 == number, 0.012, -0.011) + np.random.default_rng(9).normal(0, 5e-4, 400)
+        close = 100 * np.exp(np.cumsum(steps))
+        opened = np.concatenate(([100.0], close[:-1]))
+        named = {"timestamp": index.strftime("%Y-%m-%dT%H:%M:%SZ"), "open": opened, "close": close, "volume": 1.0}
+        rows = pd.DataFrame(named | {"high": np.maximum(opened, close), "low": np.minimum(opened, close)})
+        rows.to_csv(tmp_path / f"{number}.csv", index=False)
+        collect_series(filled, exchange="mine", symbol=symbol, timeframe="1d", file=tmp_path / f"{number}.csv")
+    file = tmp_path / "turn.py"
+    file.write_text(TURN, encoding="utf-8")
+    result = run(strategy=str(file), symbols=("D/USD", "E/USD"), fee=0.004, slippage=0.0)
+    assert result.metrics.set_index("metric").loc["cumulative_return", "value"] > 0
+    twice = varied(filled, result).loc[("costs", 2), "cumulative_return"]
+    assert twice < 0
+    assert result.verdict.supported is False
+    assert result.verdict.reason == f"at twice the costs it returned {twice:.2%}"
+
+
+TURN = """
+from tasks.signal import DataFrame, Strategy
+
+
+class Turn(Strategy):
+    \"\"\"Hold after a day of falling prices.\"\"\"
+
+    @property
+    def warmup(self):
+        return 1
+
+    def generate(self, candles):
+        return DataFrame({"target": (candles["close"] < candles["open"]).astype(float)})
+"""
+
+
 def test_several_symbols_on_the_command_line_are_one_run(filled: Lake, jarvis: Jarvis) -> None:
     series = ("--exchange", "mine", "--timeframe", "1d", "--param", "fast=5", "--param", "slow=20")
     both = ("--symbol", "A/USD", "--symbol", "B/USD", "--weight", "A/USD=0.6", "--weight", "B/USD=0.4")
@@ -134,6 +230,24 @@ def test_several_symbols_on_the_command_line_are_one_run(filled: Lake, jarvis: J
         (["--symbol", "A/USD", "--symbol", "B/USD", "--amount", "3"], "amount is of no use to a portfolio"),
         (["--symbol", "A/USD", "--symbol", "B/USD", "--tolerance", "0.1"], "tolerance 0.1 needs rebalance_every"),
         (["--symbol", "A/USD", "--strategy", "cross_sectional_momentum"], "backtest it on several symbols"),
+        ([*TWO, "--weight", "A/USD=nan", "--weight", "B/USD=0.5"], "weights.A/USD: Input should be a finite number"),
+        ([*TWO, "--weight", "A/USD=inf", "--weight", "B/USD=0.5"], "weights.A/USD: Input should be"),
+        ([*TWO, "--weight", "A/USD=-2", "--weight", "B/USD=0.5"], "weights.A/USD: Input should be greater than"),
+        ([*TWO, "--weight", "A/USD=most", "--weight", "B/USD=0.5"], "weights.A/USD: Input should be a valid number"),
+        ([*TWO, "--gross", "0"], "gross: Input should be greater than 0"),
+        ([*TWO, "--gross", "nan"], "gross: Input should be a finite number"),
+        ([*TWO, "--rebalance-every", "0"], "rebalance_every: Input should be greater than or equal to 1"),
+        ([*TWO, "--rebalance-every", "1", "--tolerance", "1"], "tolerance: Input should be less than 1"),
+        ([*TWO, "--take-profit", "inf"], "take_profit: Input should be a finite number"),
+        ([*TWO, "--max-order", "inf"], "max_order: Input should be a finite number"),
+        ([*TWO, "--fee", "nan"], "fee: Input should be"),
+        ([*TWO, "--start", "2022-03-01", "--end", "2022-02-01"], "start 2022-03-01 00:00 is not before end 2022-02-01"),
+        ([*TWO, "--symbol", ""], "symbols.2: String should have at least 1 character"),
+        ([*TWO, "--symbol", "C/USD", "--end", "2022-02-01"], "mine C/USD 1d"),
+        (
+            [*TWO, "--symbol", "C/USD", "--end", "2022-04-20", "--strategy", "sma_crossover"],
+            "C/USD: sma_crossover needs",
+        ),
     ],
 )
 def test_what_a_portfolio_cannot_be_is_said_in_a_line(

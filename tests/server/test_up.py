@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -144,7 +144,7 @@ def test_both_addresses_are_printed_and_answer(up: Up) -> None:
 
 
 def test_the_backtest_of_the_sample_is_in_the_lake_and_in_prefect(up: Up) -> None:
-    runs = up.ask("POST", "/flow_runs/filter", flow_runs={"tags": {"all_": ["sma_crossover"]}})
+    runs = up.ask("POST", "/flow_runs/filter", flow_runs={"tags": {"all_": ["sma_crossover", "AAPL"]}})
     assert [run["state_name"] for run in runs] == ["Completed"], up.lines
     assert up.sql("select flow_run_id from runs where kind = 'backtest'") == [{"flow_run_id": runs[0]["id"]}]
 
@@ -202,15 +202,56 @@ def test_nothing_listens_beyond_loopback(up: Up) -> None:
     assert set(listening) <= {"127.0.0.1", "::1"}
 
 
+def started(up: Up, deployment: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Start a deployment by Prefect's own command line, and return its run when it has ended."""
+    given = () if parameters is None else ("--param", f"parameters={json.dumps(parameters)}")
+    told = up.run("prefect", "deployment", "run", deployment, *given)
+    run_id = re.findall(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", told)[0]
+
+    def ended() -> dict[str, Any] | None:
+        run: dict[str, Any] = up.ask("GET", f"/flow_runs/{run_id}")
+        return run if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED") else None
+
+    found: dict[str, Any] = wait_for(ended)
+    return found
+
+
 def test_prefects_own_command_line_starts_a_backtest_with_parameters(up: Up) -> None:
-    up.run("prefect", "deployment", "run", "backtest/backtest", "--param",
-           'parameters={"strategy": "macd", "cash": 5000}')  # fmt: skip
+    run = started(up, "backtest/backtest", {"strategy": "macd", "cash": 5000})
+    assert run["state_name"] == "Completed", run["state"]
+    assert "macd" in run["tags"]
 
-    def finished() -> str | None:
-        runs = up.ask("POST", "/flow_runs/filter", flow_runs={"tags": {"all_": ["macd"]}})
-        return runs[0]["state_name"] if runs and runs[0]["state_type"] in ("COMPLETED", "FAILED", "CRASHED") else None
 
-    assert wait_for(finished) == "Completed"
+def test_a_sweep_is_started_as_it_is_and_with_parameters(up: Up) -> None:
+    by_itself = started(up, "sweep")
+    chosen = {"strategy": "macd", "grid": {"fast": "4:8:2", "slow": "20,30"}, "memory": "4GB", "best": 0}
+    given = started(up, "sweep/sweep", chosen)
+    assert [run["state_name"] for run in (by_itself, given)] == ["Completed"] * 2, (by_itself["state"], given["state"])
+    rows = up.sql(
+        "select flow_run_id, strategy, count(*) as sets from runs join sweeps using (run_id) group by all order by sets"
+    )
+    assert rows == [
+        {"flow_run_id": given["id"], "strategy": "macd", "sets": 6},
+        {"flow_run_id": by_itself["id"], "strategy": "sma_crossover", "sets": 80},
+    ]
+    found = up.ask("POST", "/artifacts/filter", flow_runs={"id": {"any_": [by_itself["id"]]}})
+    assert {"verdict", "sets", "progress"} <= {artifact["key"] for artifact in found}
+
+
+def test_a_sweep_that_cannot_be_is_a_failed_run_that_says_why(up: Up) -> None:
+    run = started(up, "sweep", {"grid": {"fats": "4:8:2"}})
+    assert run["state_name"] == "Failed"
+    assert "unknown parameter of sma_crossover 'fats': did you mean 'fast'?" in run["state"]["message"]
+
+
+def test_a_portfolio_is_started_with_the_markets_that_are_traded(up: Up) -> None:
+    wait_for(lambda: up.live_runs("COMPLETED"))  # so that the lake has their candles
+    market = {"exchange": "practice", "timeframe": "1m", "symbols": ["BTC/USD", "ETH/USD"]}
+    run = started(up, "portfolio", market | {"params": {"fast": 3, "slow": 8}})
+    assert run["state_name"] == "Completed", run["state"]
+    rows = up.sql(f"select kind, symbol from runs where flow_run_id = '{run['id']}'")
+    assert rows == [{"kind": "backtest", "symbol": "BTC/USD, ETH/USD"}]
+    assert started(up, "portfolio")["state_name"] == "Completed"
 
 
 def test_a_schedule_fires_and_its_run_completes(up: Up) -> None:
