@@ -85,7 +85,7 @@ def torn(*files: Path) -> Iterator[None]:
 
 
 def test_the_lakes_own_upkeep_is_seen_by_nobody(watched: Watched) -> None:
-    before = watched.figures("backtest", "live", "parity", "sql")
+    before = watched.figures("backtest", "sweep", "live", "parity", "sql")
     files = {file for file in watched.lake.root.rglob("*.parquet") if "_delta_log" not in file.parts}
     for _ in range(3):
         watched.commit()
