@@ -13,6 +13,7 @@ import pandas as pd
 
 from tasks.engine import codes, inputs
 from tasks.engine.changes import Changes, joined, spread
+from tasks.engine.detail import Detail, fine_of
 from tasks.engine.rules import Terms, check_cash, read_terms, target_decides
 
 if TYPE_CHECKING:
@@ -39,12 +40,20 @@ class Course:
     """
 
     def __init__(
-        self, candles: pd.DataFrame, ends: Ints, *, cash: float, timeframe: timedelta, **terms: Unpack[Terms]
+        self,
+        candles: pd.DataFrame,
+        ends: Ints,
+        *,
+        cash: float,
+        timeframe: timedelta,
+        detail: Detail | None = None,
+        **terms: Unpack[Terms],
     ) -> None:
         self.cash = check_cash(cash)
         self._rules, self._limits = read_terms(terms)
         self._bars: Bars = inputs.read_bars(candles)
         inputs.check_prices(self._bars)
+        self._fine = fine_of(detail, candles.index, self._rules)
         self._ts = inputs.read_instants(self._bars.ts)
         self._length = inputs.find_length(self._bars.ts, timeframe)
         self._ends = np.ascontiguousarray(ends, np.int64)
@@ -75,7 +84,7 @@ class Course:
             accounts, orders, trades = self._books(1)
             goal = inputs.frozen(spread(target, len(self._ts)))
             kernel.measure(
-                *(accounts, orders, trades, self._ts, *self._bars[1:], goal),
+                *(accounts, orders, trades, self._ts, *self._bars[1:], goal, self._fine),
                 *(self._rules, self._limits, self._ends, into.values[row], into.tallies[row : row + 1]),
             )
 

@@ -41,12 +41,16 @@ def reasons(rules: Rules, limits: Limits) -> tuple[str, ...]:
         f"{limits.max_orders_a_day:g} orders were placed on this day",
         "the limits of order and position leave nothing to add",
         "the other positions leave no cash for it",
+        "the next decision took its place",
+        f"it was not filled in {rules.limit_bars:g} candles",
+        "the position that it would have added to was left",
     )
 
 
 def order_ids(orders: Log, index: pd.DatetimeIndex, symbols: pa.Array | None = None) -> pa.Array:
     """Name each order by its decision's candle, its side and its leg: `2024-01-02T00:00:00Z-buy-open`.
 
+    The second of the same decision and leg, as where an order that was cancelled is made at market, ends with `-2`.
     Where symbols are given, one an order, an id ends with its own.
     """
     instants = index.asi8[orders["decision"]]
@@ -54,13 +58,21 @@ def order_ids(orders: Log, index: pd.DatetimeIndex, symbols: pa.Array | None = N
     day_and_time = pa.array(instants.view("datetime64[us]").astype(f"datetime64[{unit}]")).cast(pa.string())
     decided = pc.binary_join_element_wise(pc.replace_substring(day_and_time, " ", "T"), "Z", "")
     parts = [decided, _words(orders["side"] > 0, SIDES), _words(orders["leg"], LEGS)]
-    return pc.binary_join_element_wise(*parts, *([] if symbols is None else [symbols]), "-")
+    ids = pc.binary_join_element_wise(*parts, *([] if symbols is None else [symbols]), "-")
+    again = orders["attempt"] > 1
+    if not again.any():
+        return ids
+    number = pa.array(orders["attempt"].astype(np.int64)).cast(pa.string())
+    return pc.if_else(pa.array(again), pc.binary_join_element_wise(ids, number, "-"), ids)
 
 
 def order_frame(
     orders: Log, ids: pa.Array, index: pd.DatetimeIndex, words: Sequence[str], symbol: str | pa.Array
 ) -> pd.DataFrame:
-    """One row an order: filled, rejected, or still an intent after the last candle; `words` are those of `reasons`."""
+    """One row an order: filled, rejected, cancelled, or after the last candle still waiting or an intent.
+
+    `words` are those of `reasons`.
+    """
     return _frame(
         symbol=_each(symbol, len(orders)),
         order_id=ids,
@@ -90,7 +102,7 @@ def fill_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, symbol: str 
         amount=fills["amount"],
         fee=fills["fee"],
         fee_currency=pa.nulls(len(fills), pa.string()),
-        liquidity=pa.repeat("taker", len(fills)),
+        liquidity=_words(fills["maker"], ("taker", "maker")),
         reason=_words(fills["reason"], REASONS),
     )
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
 from data.errors import BadInput, unknown
+
+OrderType = Literal["market", "limit"]
+OnTimeout = Literal["cancel", "market"]
 
 
 class Rules(NamedTuple):
@@ -27,6 +30,14 @@ class Rules(NamedTuple):
     """Amounts are multiples of it; 0: any amount. In base currency, as the next; the third in quote currency."""
     min_amount: float
     min_cost: float
+    limit_bars: float
+    """Bars for which an entry waits at its limit price, infinite: until the next decision; 0: entries are at market."""
+    limit_offset: float
+    """Fraction of the close that was decided on, by which the limit price is better."""
+    limit_to_market: float
+    """1: an entry that was not filled in these bars is made at market; 0: it is cancelled."""
+    price_step: float
+    """Limit prices are multiples of it; 0: any price. In quote currency."""
 
 
 class Limits(NamedTuple):
@@ -48,6 +59,8 @@ class Limits(NamedTuple):
     """Fraction that the price may be off the close that was decided on, for an entry."""
     max_signal_age: float
     """Seconds after its candle's close until which a signal to enter is acted on."""
+    max_bars: float
+    """Closes with a position after which it is sold."""
     long_only: float
     """1: a target below 0 is taken as 0; 0: not so."""
 
@@ -65,6 +78,11 @@ class Terms(TypedDict, total=False):
     amount_step: float | None
     min_amount: float | None
     min_cost: float | None
+    order_type: OrderType
+    limit_offset: float
+    limit_bars: int | None
+    on_timeout: OnTimeout
+    price_step: float | None
     max_position: float | None
     max_order: float | None
     max_orders_a_day: int | None
@@ -73,6 +91,7 @@ class Terms(TypedDict, total=False):
     cooldown: int
     max_deviation: float | None
     max_signal_age: float | None
+    max_bars: int | None
     long_only: bool
 
 
@@ -98,8 +117,15 @@ def make_rules(
     amount_step: float | None = None,
     min_amount: float | None = None,
     min_cost: float | None = None,
+    order_type: OrderType = "market",
+    limit_offset: float = 0.0,
+    limit_bars: int | None = None,
+    on_timeout: OnTimeout = "cancel",
+    price_step: float | None = None,
 ) -> Rules:
     """Check each number and put the void value where one is absent. Raises BadInput naming the first bad one."""
+    _check_entries(order_type, limit_offset, limit_bars, on_timeout)
+    waits, step = order_type == "limit", _within("price_step", price_step, absent=0.0)
     if amount is not None and fraction != 1.0:
         raise BadInput(f"amount {amount:g} and fraction {fraction:g} are both given: size by one of them")
     return Rules(
@@ -113,6 +139,10 @@ def make_rules(
         amount_step=_within("amount_step", amount_step, absent=0.0),
         min_amount=_within("min_amount", min_amount, low_included=True, absent=0.0),
         min_cost=_within("min_cost", min_cost, low_included=True, absent=0.0),
+        limit_bars=_whole("limit_bars", limit_bars, 1.0, absent=math.inf) if waits else 0.0,
+        limit_offset=_within("limit_offset", limit_offset, 0.0, 1.0, low_included=True),
+        limit_to_market=float(on_timeout == "market"),
+        price_step=step if waits else 0.0,
     )
 
 
@@ -126,6 +156,7 @@ def make_limits(
     cooldown: int = 0,
     max_deviation: float | None = None,
     max_signal_age: float | None = None,
+    max_bars: int | None = None,
     long_only: bool = False,
 ) -> Limits:
     """Check each number and put the void value where one is absent. Raises BadInput naming the first bad one."""
@@ -138,8 +169,16 @@ def make_limits(
         cooldown=_whole("cooldown", cooldown, 0.0),
         max_deviation=_within("max_deviation", max_deviation, 0.0, 1.0, absent=math.inf),
         max_signal_age=_within("max_signal_age", max_signal_age, absent=math.inf),
+        max_bars=_whole("max_bars", max_bars, 1.0, absent=math.inf),
         long_only=float(long_only),
     )
+
+
+def refuse_beyond(rules: Rules, limits: Limits, who: str) -> None:
+    """Raise BadInput for terms that the backtest of one market has alone; `who` is what lacks them."""
+    for name, asked in (("order_type limit", rules.limit_bars > 0.0), ("max_bars", limits.max_bars < math.inf)):
+        if asked:
+            raise BadInput(f"{who} has no {name}: only the backtest of one market has, so leave it out")
 
 
 def target_decides(rules: Rules, limits: Limits) -> bool:
@@ -167,6 +206,20 @@ def check_policy(every: int | None, tolerance: float, gross: float) -> tuple[int
 def check_cash(cash: float) -> float:
     """Return the money at the start. Raises BadInput unless it is above 0."""
     return _within("cash", cash)
+
+
+def _check_entries(order_type: str, limit_offset: float, limit_bars: int | None, on_timeout: str) -> None:
+    """Refuse words that are none, and what is said of limit orders where entries are at market."""
+    for name, word, words in (
+        ("order_type", order_type, get_args(OrderType)),
+        ("on_timeout", on_timeout, get_args(OnTimeout)),
+    ):
+        if word not in words:
+            raise unknown(name, str(word), words)
+    if order_type == "market" and (limit_offset != 0 or limit_bars is not None or on_timeout != "cancel"):
+        raise BadInput("limit_offset, limit_bars and on_timeout are of limit orders: give order_type limit too")
+    if on_timeout == "market" and limit_bars is None:
+        raise BadInput("on_timeout market needs limit_bars: after so many candles the order is made at market")
 
 
 def _whole(name: str, value: float | None, low: float, *, absent: float = math.nan) -> float:

@@ -63,7 +63,9 @@ class Market(Simulator):
     def equity_at(self, price: float) -> float:
         return self.cash + self.position * price + sum(m.worth for m in self.whole.markets if m is not self)
 
-    def wanted_position(self, target: float, cash: float, position: float, price: float) -> float:
+    def wanted_position(
+        self, target: float, cash: float, position: float, price: float, slippage: float | None = None
+    ) -> float:
         equity = self.equity_at(price)
         unit = price * (1 + self.slippage) * (1 + self.fee)
         room = self.whole.gross * max(equity, 0.0) - sum(abs(m.worth) for m in self.whole.markets if m is not self)
@@ -278,5 +280,6 @@ class Portfolio:
             assert market.wish is not None
             wanted = market.wanted_position(market.wish.target, 0, 0, market.price)
             if abs(wanted) > abs(market.position):
-                wanted = market.cut(wanted, market.position, market.price)
+                paid = market.price * (1 + market.slippage if wanted > 0 else 1 - market.slippage)
+                wanted = market.cut(wanted, market.position, paid)
             market.intend_change(wanted)

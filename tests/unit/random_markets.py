@@ -67,13 +67,45 @@ LIMITS: dict[str, list[Any]] = {
     "max_signal_age": [1.0, 7200.0],
     "long_only": [True],
 }
+TIMED = {**LIMITS, "max_bars": [1, 2, 5]}
+"""With what the backtest of one market alone has."""
 
 
 @st.composite
-def limit_sets(draw: st.DrawFn) -> dict[str, Any]:
+def limit_sets(draw: st.DrawFn, known: dict[str, list[Any]] = LIMITS) -> dict[str, Any]:
     """Few at a time, as one that forbids to enter hides the others."""
-    names = draw(st.lists(st.sampled_from([*LIMITS, "daily_loss", "max_drawdown"]), min_size=1, max_size=3))
-    return {name: draw(st.sampled_from(LIMITS[name])) for name in names}
+    likely = [name for name in ("daily_loss", "max_drawdown", "max_bars") if name in known]
+    names = draw(st.lists(st.sampled_from([*known, *likely]), min_size=1, max_size=3))
+    return {name: draw(st.sampled_from(known[name])) for name in names}
+
+
+@st.composite
+def entry_sets(draw: st.DrawFn) -> dict[str, Any]:
+    """How entries wait at a limit."""
+    bars = draw(st.sampled_from([None, 1, 2, 5]))
+    return {
+        "order_type": "limit",
+        "limit_offset": draw(st.sampled_from([0.0, 0.0, 0.005, 0.02])),
+        "limit_bars": bars,
+        "on_timeout": "cancel" if bars is None else draw(st.sampled_from(["cancel", "market"])),
+        "price_step": draw(st.sampled_from([None, None, 0.25, 0.1])),
+    }
+
+
+PARTS = 4
+"""Finer candles in each candle of a detailed market."""
+
+
+@st.composite
+def detailed_markets(draw: st.DrawFn) -> tuple[list[Bar], list[float], list[list[Bar]]]:
+    """A market whose candles are made up of finer ones."""
+    path, target = draw(markets())
+    path = path[: len(path) // PARTS * PARTS] or path[:1] * PARTS
+    parts = [path[start : start + PARTS] for start in range(0, len(path), PARTS)]
+    bars = [
+        Bar(part[0].open, max(bar.high for bar in part), min(bar.low for bar in part), part[-1].close) for part in parts
+    ]
+    return bars, target[: len(bars)], parts
 
 
 @st.composite
@@ -81,6 +113,12 @@ def times(draw: st.DrawFn) -> list[int]:
     """Hours between candles: the timeframe, and gaps in between."""
     length = draw(st.sampled_from([1, 1, 4, 6, 24]))
     return [length, *(length * draw(st.sampled_from([1, 1, 1, 1, 2, 3])) for _ in range(40))]
+
+
+def finer_of(candles: pd.DataFrame, parts: list[list[Bar]]) -> pd.DataFrame:
+    """The finer candles of hourly ones, as a frame."""
+    index = candles.index.repeat(PARTS) + pd.to_timedelta(np.tile(np.arange(PARTS), len(candles)) * 60 // PARTS, "min")
+    return pd.DataFrame([vars(bar) for part in parts for bar in part], index=index.as_unit("us"), dtype=float)
 
 
 def candles_of(bars: list[Bar], hours: list[int] | None = None) -> pd.DataFrame:

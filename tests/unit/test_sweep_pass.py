@@ -22,7 +22,7 @@ from tasks.engine.rules import Limits, Rules, make_limits, make_rules, target_de
 from tasks.evaluate.metrics import evaluate
 from tasks.evaluate.trial import Stretch
 from tests.reference.simulator import Bar
-from tests.unit.random_markets import candles_of, limit_sets, markets, rule_sets, targets, times
+from tests.unit.random_markets import TIMED, candles_of, entry_sets, limit_sets, markets, rule_sets, targets, times
 
 OWN = {"skewness", "kurtosis"}
 """Plain moments here; the metrics skew and kurtosis are corrected for the size of the sample."""
@@ -51,14 +51,18 @@ def agree(found: Any, metrics: Any) -> None:
 
 
 @settings(deadline=None, max_examples=100)
-@given(markets(), rule_sets(), st.one_of(st.just({}), limit_sets()), st.booleans(), times())
+@given(markets(), rule_sets(), limit_sets(TIMED) | st.just({}), st.just({}) | entry_sets(), st.booleans(), times())
 def test_the_pass_without_tables_has_the_figures_of_a_backtest(
-    market: tuple[list[Bar], list[float]], rules: dict[str, Any], limits: dict[str, Any], plain: bool, hours: list[int]
+    market: tuple[list[Bar], list[float]],
+    rules: dict[str, Any],
+    limits: dict[str, Any],
+    entries: dict[str, Any],
+    plain: bool,
+    hours: list[int],
 ) -> None:
     bars, target = market
     cash = rules.pop("cash")
-    terms = {name: value for name, value in (rules | limits).items() if not plain or name in Rules._fields}
-    terms |= dict.fromkeys(STOPS) if plain else {}
+    terms = rules | (dict.fromkeys(STOPS) if plain else limits | entries)
     agree(*both(candles_of(bars, hours), target, cash, timedelta(hours=hours[0]), **terms))
 
 

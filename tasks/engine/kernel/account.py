@@ -41,7 +41,7 @@ ACCOUNT = np.dtype(
         ("guarded", "i8"),  # 1: a stop or a take-profit is to be looked for inside the bars
         ("dust", "i8"),  # 1: an exit was refused as too small, and is not tried again before the next fill
         ("looking_ahead", "i8"),  # 1: there is no next open; orders stay intents
-        ("limited", "i8"),  # 1: there are limits, and the fields below are kept
+        ("limited", "i8"),  # 1: there are limits or limit orders, and the fields below are kept
         ("length", "i8"),  # of a candle
         ("close", "f8"),  # the last one
         ("closed", "i8"),  # its instant
@@ -53,6 +53,16 @@ ACCOUNT = np.dtype(
         ("resumes", "i8"),  # first bar that may be entered in after a stop
         ("order_day", "i8"),  # day of the last order
         ("placed", "i8"),  # orders in it
+        ("held", "i8"),  # closes with the position, since it was entered
+        ("resting", "i8"),  # 1: an entry waits at its limit, and the fields below are its
+        ("rest_side", "i8"),
+        ("rest_amount", "f8"),
+        ("rest_price", "f8"),
+        ("rest_position", "f8"),  # what is held when it is filled
+        ("rest_decision", "i8"),  # bar
+        ("rest_close", "f8"),  # the close that was decided on
+        ("rest_closed", "i8"),  # its instant
+        ("rest_since", "i8"),  # first bar in which it may be filled
     ]
 )
 
@@ -67,7 +77,7 @@ def new_account(cash: float, rules: Rules, limits: Limits, length: int) -> npt.N
     account = np.zeros(1, ACCOUNT)
     account["cash"] = account["peak"] = account["equity"] = account["morning"] = cash
     account["guarded"] = min(rules.stop_loss, rules.take_profit, rules.trailing_stop) < np.inf
-    account["limited"] = limits != NO_LIMITS
+    account["limited"] = limits != NO_LIMITS or rules.limit_bars > 0.0
     account["room"] = np.inf
     account["length"] = length
     return account

@@ -41,6 +41,7 @@ def book(account: Record, trades: Record, row: int, begins: bool, change: float,
         trade.amount, trade.entry_price = amount, price
         trade.exited, trade.exit_price, trade.fees = 0.0, 0.0, fee
         trade.worst, trade.best = 0.0, 0.0
+        account.held = 0
         account.best = account.low = account.high = price
         return number + 1
     trade = trades[number - 1]

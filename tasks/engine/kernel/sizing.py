@@ -32,6 +32,18 @@ def round_down(amount: float, step: float) -> float:
 
 
 @compiled
+def round_up(amount: float, step: float) -> float:
+    """Round up to a multiple of the step; what lies over one by float noise alone is that one."""
+    if step == 0.0:
+        return amount
+    count = amount / step
+    nearest = np.rint(count)
+    if abs(count - nearest) > NOISE * nearest:
+        nearest = np.ceil(count)
+    return multiple(nearest, step)
+
+
+@compiled
 def difference(wanted: float, position: float, step: float) -> float:
     """Return `wanted - position`, counted in whole steps where there are steps."""
     if step == 0.0 or wanted == 0.0 or position == 0.0:
@@ -40,13 +52,16 @@ def difference(wanted: float, position: float, step: float) -> float:
 
 
 @compiled
-def size(account: Record, market: float, target: float, rules: Rules) -> float:
-    """Return the wanted position before rounding, no larger than there is room for. Without equity it is none."""
+def size(account: Record, market: float, dearest: float, target: float, rules: Rules) -> float:
+    """Return the wanted position before rounding, no larger than there is room for. Without equity it is none.
+
+    `dearest` is what may have to be paid.
+    """
     if rules.amount > 0.0:
         account.cut = 0
         return target * rules.amount
     equity: float = max(account.cash + account.others + account.position * market, 0.0)
-    unit = market * (1.0 + rules.slippage) * (1.0 + rules.fee)
+    unit = dearest * (1.0 + rules.fee)
     wanted = target * rules.fraction * equity / unit
     most = max(account.room / unit, abs(account.position))
     account.cut = int(abs(wanted) > most * (1.0 + SPECK))

@@ -7,12 +7,15 @@ import numpy as np
 from tasks.engine.kernel.account import Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, protect, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.inside import Fine, open_bar, pass_bar
 from tasks.engine.rules import Limits, Rules
 
 
 @compiled
 def tally_trades(account: Record, trades: Record, tally: Record) -> None:
     """Add up the trades that ended in this bar, and give their rows free; so for the orders."""
+    if account.orders == 0:
+        return
     open_ = account.position != 0.0
     for row in range(account.trades - int(open_)):
         trade = trades[row]
@@ -38,6 +41,15 @@ def tally_close(account: Record, tally: Record, bar: int, worth: float) -> None:
         tally.drawdown = worth / account.peak - 1.0
     if account.position != 0.0:
         tally.held += 1
+
+
+@compiled
+def tally_open(account: Record, trades: Record, tally: Record) -> None:
+    """Add the trade that is still open at the end."""
+    tally.trades = tally.closed
+    if account.position != 0.0:
+        tally.trades += 1
+        tally.fees += trades[0].fees
 
 
 @compiled
@@ -79,6 +91,7 @@ def measure(
     lows: Floats,
     closes: Floats,
     target: Floats,
+    fine: Fine | None,
     rules: Rules,
     limits: Limits,
     ends: Ints,
@@ -93,22 +106,24 @@ def measure(
             bar, period = coast(account, tally, bar, closes, target, ends, period, values)
             if bar == opens.size:
                 break
-        if account.pending:
+        if fine is not None:
+            open_bar(account, orders, trades, bar, ts[bar], opens[bar], rules, limits)
+        elif account.pending:
             rebalance(account, orders, trades, bar, bar - 1, ts[bar], opens[bar], rules, limits)
-        if account.guarded and account.position != 0.0 and not account.dust:
-            protect(account, orders, trades, bar, ts[bar], opens[bar], highs[bar], lows[bar], rules, limits)
-        worth = value(account, highs[bar], lows[bar], closes[bar])
+        high, low = highs[bar], lows[bar]
+        if fine is not None:
+            at, price = ts[bar], opens[bar]
+            high, low = pass_bar(account, orders, trades, bar, at, price, high, low, closes[bar], fine, rules, limits)
+        elif account.guarded and account.position != 0.0 and not account.dust:
+            protect(account, orders, trades, bar, ts[bar], opens[bar], high, low, rules, limits)
+        worth = value(account, high, low, closes[bar])
         if worth <= 0.0 or account.limited:
             watch(account, ts[bar], closes[bar], worth, limits)
         tally_close(account, tally, bar, worth)
         if bar == ends[period]:
             values[period] = worth
             period += 1
-        if account.orders:
-            tally_trades(account, trades, tally)
+        tally_trades(account, trades, tally)
         decide(account, target[bar], limits)
         bar += 1
-    tally.trades = tally.closed
-    if account.position != 0.0:
-        tally.trades += 1
-        tally.fees += trades[0].fees
+    tally_open(account, trades, tally)
