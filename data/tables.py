@@ -223,7 +223,7 @@ _TABLES = (
                 "reason",
                 TEXT,
                 "",
-                "signal, rebalance, stop_loss, take_profit, trailing_stop or ruin; daily_loss, drawdown, flatten",
+                "signal, rebalance, stop_loss, take_profit, trailing_stop or ruin; daily_loss, drawdown, time, flatten",
             ),
             Column("price_exact", TEXT, "quote", "the price as the exchange told it, a decimal; null in a backtest"),
             Column("amount_exact", TEXT, "base", "the amount as the exchange told it, a decimal"),
@@ -376,7 +376,9 @@ _TABLES = (
             Column("fees", FLOAT, "quote", "fees paid on its fills"),
             Column("profit", FLOAT, "quote", "exits - entries (the other way round when short) - fees"),
             Column("return", FLOAT, "fraction", "profit / entry_holding"),
-            Column("exit_reason", TEXT, "", "signal, stop_loss, take_profit, trailing_stop or ruin; null while open"),
+            Column(
+                "exit_reason", TEXT, "", "signal, stop_loss, take_profit, trailing_stop, time or ruin; null while open"
+            ),
             Column("bars_held", INT, "count", "candles from the entry's to the exit's, the entry's not counted"),
             Column(
                 "worst_excursion", FLOAT, "fraction", "worst unrealised return inside the trade's candles, 0 or below"

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, Val
 
 from data.errors import BadInput, unknown
 from data.timeframe import parse_timeframe
+from tasks.engine.rules import OnTimeout, OrderType, check_entries
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -113,11 +114,49 @@ class Trading(BaseModel):
         return DEFAULT_FEE if asked is None else asked
 
 
-class Backtesting(Trading, Span):
+class Entering(Trading):
+    """What a backtest has beside: entries that wait at a limit for so many candles, and positions that end after some.
+
+    A session's limit orders wait for seconds instead.
+    """
+
+    order_type: OrderType = Field("market", description="How a position is entered; exits are market.")
+    limit_offset: float = Field(
+        0.0, ge=0, lt=1, description="Fraction by which a limit price is better than the close that was decided on."
+    )
+    limit_bars: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Candles after which a limit order that is not filled is cancelled; empty: never."
+    )
+    on_timeout: OnTimeout = Field("cancel", description="What becomes of a limit order then.")
+    max_bars: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Candles after which a position is sold, whatever the signal."
+    )
+    long_only: bool = Field(False, description="Take a signal to be short as one to hold nothing.")
+
+    @model_validator(mode="after")
+    def _entries_can_be(self) -> Self:
+        try:
+            check_entries(self.order_type, self.limit_offset, self.limit_bars, self.on_timeout)
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        return self
+
+
+class Backtesting(Entering, Span):
     """What backtests of one market and of many have in common."""
 
-    long_only: bool = Field(False, description="Take a signal to be short as one to hold nothing.")
+    detail: Timeframe | None = Field(
+        None, description="Length of finer candles of the lake that tell what comes first inside a candle, such as 1m."
+    )
     refresh: bool = Field(False, description="Ask the exchange for newer candles first; else only if there are none.")
+
+    @model_validator(mode="after")
+    def _detail_goes_into_candles(self) -> Self:
+        if self.detail is not None:
+            whole, part = parse_timeframe(self.timeframe), parse_timeframe(self.detail)
+            if part >= whole or whole % part:
+                raise ValueError(f"detail {self.detail} does not go into candles of {self.timeframe}: give a finer one")
+        return self
 
 
 class BacktestParameters(Backtesting, Series):
@@ -160,6 +199,13 @@ class PortfolioParameters(Backtesting):
             raise ValueError(f"tolerance {self.tolerance:g} needs rebalance_every: with 1 each candle is looked at")
         if self.amount is not None and self.alone is None:
             raise ValueError("amount is of no use to a portfolio: its weights are shares of the equity")
+        for name, asked in (
+            ("order_type limit", self.order_type == "limit"),
+            ("max_bars", self.max_bars is not None),
+            ("detail", self.detail is not None),
+        ):
+            if asked and self.alone is None:
+                raise ValueError(f"{name} is of the backtest of one market: a portfolio has none, so leave it out")
         return self
 
     @property
@@ -239,10 +285,9 @@ Sampler = Literal["tpe", "random", "qmc", "cmaes", "nsga2", "nsga3", "gp"]
 Pruner = Literal["median", "halving", "hyperband"]
 
 
-class SweepParameters(Trading, Markets):
+class SweepParameters(Entering, Markets):
     """Backtests of a strategy, and what of its parameters, markets and time is varied."""
 
-    long_only: bool = Field(False, description="Take a signal to be short as one to hold nothing.")
     refresh: bool = Field(False, description="Ask the exchange for newer candles first; else only if there are none.")
     grid: dict[str, str] = Field(
         default_factory=dict, description="Values of a parameter: from:to:step as in fast=5:50:5, or fast=5,10,20."

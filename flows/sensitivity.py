@@ -11,6 +11,7 @@ import pandas as pd
 from data.errors import JarvisError
 from data.tables import TABLES
 from flows.trials import part_of, target_of
+from tasks.backtest import Detail
 from tasks.engine.changes import Changes
 from tasks.evaluate.neighbours import FIGURES
 from tasks.signal import Strategy
@@ -24,14 +25,18 @@ COLUMNS = tuple(name for name in TABLES["sensitivity"].schema.names if name != "
 
 
 def sensitivity(
-    candles: pd.DataFrame, target: Changes, strategy: Strategy, manifest: Mapping[str, Any]
+    candles: pd.DataFrame,
+    target: Changes,
+    strategy: Strategy,
+    manifest: Mapping[str, Any],
+    detail: Detail | None = None,
 ) -> pd.DataFrame:
     """Return rows as in the table sensitivity, without `run_id`: the costs 0 to 3 times, each parameter a step away.
 
     `target` is the strategy's. A step is a tenth of the value, a whole number at least for a whole number. Texts, flags
     and zeros are not varied. What the strategy refuses is a row that says why.
     """
-    rows = costs_varied(candles, target, manifest)
+    rows = costs_varied(candles, target, manifest, detail)
     steps, shared = list(_steps(strategy)), strategy.shared(candles)
     too_long = f"not varied: {len(candles):,} candles are too many" if len(candles) * len(steps) > MOST else None
     for name, step, value in steps:
@@ -41,13 +46,15 @@ def sensitivity(
             continue
         try:
             other = build(type(strategy), strategy.model_dump() | {name: value})
-            rows.append(row | _figures(candles, target_of(candles, other, shared), manifest))
+            rows.append(row | _figures(candles, target_of(candles, other, shared), manifest, detail))
         except JarvisError as error:
             rows.append(row | {"note": str(error)})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def costs_varied(candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+def costs_varied(
+    candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any], detail: Detail | None = None
+) -> list[dict[str, Any]]:
     """Return rows for the costs 0, 1, 2 and 3 times."""
     rows = []
     for multiple in MULTIPLES:
@@ -56,13 +63,15 @@ def costs_varied(candles: pd.DataFrame, target: Changes, manifest: Mapping[str, 
             for name, value in manifest["costs"].items()
         }
         row = {"varied": "costs", "step": multiple, "value": json.dumps(multiple)}
-        rows.append(row | _figures(candles, target, {**manifest, "costs": costs}))
+        rows.append(row | _figures(candles, target, {**manifest, "costs": costs}, detail))
     return rows
 
 
-def _figures(candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _figures(
+    candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any], detail: Detail | None
+) -> dict[str, Any]:
     try:
-        part = part_of(candles, slice(0, len(candles)), manifest)
+        part = part_of(candles, slice(0, len(candles)), manifest, detail)
         measured = part.course.measure([target])
     except JarvisError as error:
         return {"note": str(error)}

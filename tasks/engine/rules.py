@@ -124,7 +124,7 @@ def make_rules(
     price_step: float | None = None,
 ) -> Rules:
     """Check each number and put the void value where one is absent. Raises BadInput naming the first bad one."""
-    _check_entries(order_type, limit_offset, limit_bars, on_timeout)
+    check_entries(order_type, limit_offset, limit_bars, on_timeout)
     waits, step = order_type == "limit", _within("price_step", price_step, absent=0.0)
     if amount is not None and fraction != 1.0:
         raise BadInput(f"amount {amount:g} and fraction {fraction:g} are both given: size by one of them")
@@ -208,8 +208,8 @@ def check_cash(cash: float) -> float:
     return _within("cash", cash)
 
 
-def _check_entries(order_type: str, limit_offset: float, limit_bars: int | None, on_timeout: str) -> None:
-    """Refuse words that are none, and what is said of limit orders where entries are at market."""
+def check_entries(order_type: str, limit_offset: float, limit_bars: int | None, on_timeout: str) -> None:
+    """Raise BadInput for words that are none, and for what is said of limit orders where entries are at market."""
     for name, word, words in (
         ("order_type", order_type, get_args(OrderType)),
         ("on_timeout", on_timeout, get_args(OnTimeout)),

@@ -18,7 +18,7 @@ INCOMPLETE, DIFFERENT = -1, -2
 
 
 class Fine(NamedTuple):
-    """Finer candles: those of bar b are `parts` from `firsts[b]` on, where that is not below 0. No `firsts`: none at all.
+    """Finer candles: those of bar b are `parts` from `firsts[b]` on, unless that is below 0. No `firsts`: none at all.
 
     A pass that takes None instead has neither finer candles nor entries that wait. It is compiled without what is in
     here, and so as fast as if that were not there.
