@@ -21,7 +21,7 @@ from flows.judge import judge_backtest
 from flows.parameters import BacktestParameters
 from flows.report import flow_run_id, publish_report
 from flows.sensitivity import sensitivity
-from flows.terms import terms_in
+from flows.terms import cost_columns, costs_of, terms_in
 from tasks.backtest import Simulation, execute_backtest
 from tasks.engine.changes import changes_of
 from tasks.engine.rules import Limits
@@ -127,7 +127,7 @@ def describe(
         "strategy_code": code_hash(strategy),
         "parameters": strategy.model_dump(mode="json"),
         "cash": parameters.cash,
-        "costs": {"fee": parameters.fee_at(market.taker), "slippage": parameters.slippage},
+        "costs": costs_of(parameters, market),
         "sizing": {
             "fraction": parameters.fraction,
             "amount": parameters.amount,
@@ -165,7 +165,7 @@ def run_row(run: str, manifest: dict[str, Any], candles_version: int) -> dict[st
         "parameters": canonical(manifest["parameters"]),
         "start_ts": pd.Timestamp(manifest["start"]),
         "end_ts": pd.Timestamp(manifest["end"]),
-        **manifest["costs"],
+        **cost_columns(manifest),
         "candles_version": candles_version,
         "code_version": manifest["code_version"],
         "seed": manifest["seed"],

@@ -10,6 +10,7 @@ import pandas as pd
 
 from data.errors import JarvisError
 from data.tables import TABLES
+from flows.terms import times
 from flows.trials import part_of, target_of
 from tasks.backtest import Detail
 from tasks.engine.changes import Changes
@@ -58,10 +59,7 @@ def costs_varied(
     """Return rows for the costs 0, 1, 2 and 3 times."""
     rows = []
     for multiple in MULTIPLES:
-        costs = {
-            name: value * multiple if isinstance(value, int | float) else value
-            for name, value in manifest["costs"].items()
-        }
+        costs = times(manifest["costs"], multiple)
         row = {"varied": "costs", "step": multiple, "value": json.dumps(multiple)}
         rows.append(row | _figures(candles, target, {**manifest, "costs": costs}, detail))
     return rows

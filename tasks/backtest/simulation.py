@@ -14,7 +14,9 @@ import pyarrow as pa
 
 from tasks.engine import codes, frames, inputs
 from tasks.engine.codes import with_room
+from tasks.engine.costs import Costs, read_costs
 from tasks.engine.detail import Detail, fine_of
+from tasks.engine.fees import read_tiers
 from tasks.engine.rules import NO_LIMITS, Limits, Rules, Terms, check_cash, read_terms
 
 if TYPE_CHECKING:
@@ -59,7 +61,8 @@ class Simulation:
     @cached_property
     def equity(self) -> pd.DataFrame:
         """One row a candle."""
-        return frames.equity_frame(self.bars, self.order_log, self.cash, self.curve)
+        carried = bool(self.terms[0].carried)
+        return frames.equity_frame(self.bars, self.order_log, self.cash, self.curve, carried=carried)
 
     @cached_property
     def orders(self) -> pd.DataFrame:
@@ -97,15 +100,29 @@ def simulate(
     `intent`, its amount reckoned at the last close.
 
     **Price.** A buy pays `open * (1 + slippage)`, a sale gets `open * (1 - slippage)`; the fee is `fee * price *
-    amount` on each.
+    amount` on each. An entry that has waited at a limit pays `maker_fee` instead, by default the same. `slippage` may
+    be a model of `tasks.engine.slippage` or its text: what of it grows with the order, its impact, comes on top, `open
+    * (1 + slippage) * (1 + impact)` or `open * (1 - slippage) / (1 + impact)`, and is reckoned by candles closed before
+    the one of the fill. Where nothing was traded in them it is not known: an entry is refused, an exit goes without.
+
+    **Fees by tier.** `fee_tiers` go before `fee` and `maker_fee`: the fees of a fill are those of the last tier whose
+    volume is not above the cost of all fills of the account on that UTC day and the 29 before it, before this one.
+
+    **Holding.** A short position costs the yearly rate `borrow` of its worth, by the time; and a long pays `funding` of
+    its worth to the shorts (below 0: gets it from them) every `funding_hours` from midnight UTC on. Both are paid at a
+    candle's close by what is held then, at that close, for the whole candle, all times of funding after its open and up
+    to its close; and at an open for the time without candles before it, by what was held then, at the close before.
+    With `funding` "column" a candle's own rate is in its column `funding` (NaN: none), due at its close. It is in the
+    cash, which may go below 0 by it, and in the trade's `carry` and profit.
 
     **Size.** With the equity E = cash + position * open at that instant, the wanted position is `target * fraction * E
-    / (open * (1 + slippage) * (1 + fee))`, or `target * amount`, rounded towards 0 to `amount_step`. The order is for
-    the difference. A change of side is two orders: one closes, the next is sized by the equity that is left. Closing
-    sells all, exactly. An order below `min_amount` or `min_cost`, one that rounds to nothing, and one of a fixed
-    `amount` that equity beyond the position held does not cover with its fee, is `rejected` with its reason in words;
-    the target counts as acted on. So a position too small to be sold stays, and where it bars the way so does the
-    order for the other side.
+    / (open * (1 + slippage) * (1 + fee))`, or `target * amount`, rounded towards 0 to `amount_step`. With impact it is
+    so much less that this money pays for it with the impact of what is added; the same counts for the limits of size.
+    The order is for the difference. A change of side is two orders: one closes, the next is sized by the equity that is
+    left. Closing sells all, exactly. An order below `min_amount` or `min_cost`, one that rounds to nothing, and one of
+    a fixed `amount` that equity beyond the position held does not cover with its fee, is `rejected` with its reason in
+    words; the target counts as acted on. So a position too small to be sold stays, and where it bars the way so does
+    the order for the other side.
 
     **Stops** are looked for inside each bar, that of the entry included, after the order at its open. Stop-loss and
     take-profit are fractions of the average entry price, the trailing stop is one of the best price since the entry:
@@ -164,6 +181,8 @@ def simulate(
 
     Raises BadInput for whatever of this is not so, in one line.
     """
+    from tasks.engine import kernel
+
     start = check_cash(cash)
     rules, limits = read_terms(terms)
     bars = inputs.read_bars(candles)
@@ -171,26 +190,28 @@ def simulate(
     gaps = None if gap_after is None else inputs.find_gaps(bars.ts, gap_after)
     inputs.check_prices(bars)
     fine = fine_of(detail, candles.index, rules)
-    orders, trades, curve = _run(bars, goal, fine, start, rules, limits, timeframe)
+    # The length of a candle is for limits and for what it costs to hold.
+    plain = timeframe is None and limits == NO_LIMITS and not rules.carried
+    length = 0 if plain else inputs.find_length(bars.ts, timeframe)
+    costs = read_costs(terms, rules, candles, bars, length)
+    account = kernel.new_account(start, rules, limits, length, read_tiers(terms.get("fee_tiers")))
+    orders, trades, curve = _run(account, bars, goal, fine, costs, rules, limits)
     return Simulation(orders, trades, curve, bars, start, (rules, limits), gaps, symbol)
 
 
 def _run(
-    bars: Bars, goal: Floats, fine: Fine | None, cash: float, rules: Rules, limits: Limits, timeframe: timedelta | None
+    account: Log, bars: Bars, goal: Floats, fine: Fine | None, costs: Costs | None, rules: Rules, limits: Limits
 ) -> tuple[Log, Log, Floats]:
     """Make the pass; return the logs of orders and trades, and the equity by bar."""
     from tasks.engine import kernel
 
-    # The length of a candle is for limits alone.
-    length = 0 if timeframe is None and limits == NO_LIMITS else inputs.find_length(bars.ts, timeframe)
-    account = kernel.new_account(cash, rules, limits, length)
     size = goal.size
     # A guess of how often is traded; memory that is not written to costs nothing.
     orders, trades = np.empty(64 + size // 16, codes.ORDER), np.empty(64 + size // 32, codes.TRADE)
     curve = np.empty(size)
     ts = inputs.read_instants(bars.ts)
-    while kernel.advance(account, orders, trades, ts, *bars[1:], goal, fine, rules, limits, curve) < size:
+    while kernel.advance(account, orders, trades, ts, *bars[1:], goal, fine, costs, rules, limits, curve) < size:
         orders, trades = with_room(orders, account["orders"][0]), with_room(trades, account["trades"][0])
     orders, trades = with_room(orders, account["orders"][0]), with_room(trades, account["trades"][0])
-    kernel.finish(account, orders, trades, ts[-1], bars.closes[-1], rules, limits, size - 1)
+    kernel.finish(account, orders, trades, ts[-1], bars.closes[-1], costs, rules, limits, size - 1)
     return orders[: account["orders"][0]], trades[: account["trades"][0]], curve

@@ -58,6 +58,7 @@ REFUSALS = (
     "max_orders",
     "max_position",
     "no_cash",
+    "no_volume",
     "replaced",
     "timeout",
     "left",
@@ -67,7 +68,7 @@ the limits."""
 # Never 0: that is "not refused".
 NO_EQUITY, NO_STEP, NO_AMOUNT, NO_COST, NO_CASH = range(len(REASONS), len(REASONS) + 5)
 DRAWN_DOWN, DAY_LOST, COOLING, STALE, ADRIFT, TOO_MANY, NO_ROOM, NO_SHARE = range(NO_CASH + 1, NO_CASH + 9)
-REPLACED, TIMEOUT, LEFT = range(NO_SHARE + 1, NO_SHARE + 4)
+NO_VOLUME, REPLACED, TIMEOUT, LEFT = range(NO_SHARE + 1, NO_SHARE + 5)
 
 ORDER = np.dtype(
     [
@@ -104,11 +105,12 @@ TRADE = np.dtype(
         ("exited", "f8"),
         ("exit_price", "f8"),
         ("fees", "f8"),
+        ("carry", "f8"),
         ("worst", "f8"),
         ("best", "f8"),
     ]
 )
-"""A round trip; `exit_order` is -1 while it is open."""
+"""A round trip; `exit_order` is -1 while it is open, `carry` what it has cost to hold."""
 
 TALLY = np.dtype(
     [

@@ -41,6 +41,7 @@ def reasons(rules: Rules, limits: Limits) -> tuple[str, ...]:
         f"{limits.max_orders_a_day:g} orders were placed on this day",
         "the limits of order and position leave nothing to add",
         "the other positions leave no cash for it",
+        "nothing was traded in the candles before, so that its impact is not known",
         "the next decision took its place",
         f"it was not filled in {rules.limit_bars:g} candles",
         "the position that it would have added to was left",
@@ -127,7 +128,7 @@ def trade_frame(
     absent = np.searchsorted(gaps, last_bar) - np.searchsorted(gaps, orders["decision"][entry])
     entry_holding = trades["amount"] * trades["entry_price"]
     exit_holding = trades["amount"] * trades["exit_price"]
-    profit = side * (exit_holding - entry_holding) - trades["fees"]
+    profit = side * (exit_holding - entry_holding) - trades["fees"] - trades["carry"]
     exit_reason = orders["reason"][leave] if len(trades) else leave
     columns = {
         "symbol": _each(symbol, len(trades)),
@@ -142,6 +143,7 @@ def trade_frame(
         "entry_holding": entry_holding,
         "exit_holding": exit_holding,
         "fees": trades["fees"],
+        "carry": trades["carry"],
         "profit": profit,
         "return": profit / entry_holding,
         "exit_reason": _words(exit_reason, REASONS, absent=is_open),
@@ -155,15 +157,22 @@ def trade_frame(
     return _frame(**columns)
 
 
-def equity_frame(bars: Bars, orders: Log, cash: float, equity: Floats) -> pd.DataFrame:
-    """One row a candle, valued at its close. Drawdown is from the highest equity so far, the cash at the start too."""
+def equity_frame(bars: Bars, orders: Log, cash: float, equity: Floats, *, carried: bool) -> pd.DataFrame:
+    """One row a candle, valued at its close. Drawdown is from the highest equity so far, the cash at the start too.
+
+    `carried`: cash is moved between fills too.
+    """
     fills, size = orders[orders["event"] == FILLED], equity.size
     lasting = np.diff(fills["bar"], prepend=0, append=size)
     peak = np.maximum.accumulate(np.concatenate(([cash], equity)))[1:]
+    position = np.repeat(np.concatenate(([0.0], fills["position"])), lasting)
+    left = (
+        np.repeat(np.concatenate(([cash], fills["cash"])), lasting) if not carried else equity - position * bars.closes
+    )
     return _frame(
         ts=bars.ts,
-        cash=np.repeat(np.concatenate(([cash], fills["cash"])), lasting),
-        position=np.repeat(np.concatenate(([0.0], fills["position"])), lasting),
+        cash=left,
+        position=position,
         price=bars.closes.copy(),  # the frame may be written to, the candles may not
         equity=equity.copy(),
         drawdown=equity / peak - 1.0,

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple, TypedDict, get_args
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, TypedDict, cast, get_args
 
 from data.errors import BadInput, unknown
+from tasks.engine.fees import Tier, read_tiers
+from tasks.engine.slippage import Slippage, read_slippage
 
 OrderType = Literal["market", "limit"]
 OnTimeout = Literal["cancel", "market"]
+
+COLUMN = "column"
+"""Given as the rate of funding: the candles have a column `funding`."""
+
+FUNDING_HOURS = 8.0
+"""Between two payments of funding, from midnight UTC on: the usual interval."""
 
 
 class Rules(NamedTuple):
     """Numbers only, as compiled code takes them; what is absent has the value that makes it void."""
 
     fee: float
-    """Fraction of the cost, a side."""
+    """Fraction of the cost, a side, of an order that takes; by tiers, that of the first."""
     slippage: float
-    """Fraction of the price, in the direction that hurts."""
+    """Fraction of the price, in the direction that hurts; what grows with the order comes on top."""
     fraction: float
     """Share of equity that a target of 1 stands for."""
     amount: float
@@ -38,6 +47,15 @@ class Rules(NamedTuple):
     """1: an entry that was not filled in these bars is made at market; 0: it is cancelled."""
     price_step: float
     """Limit prices are multiples of it; 0: any price. In quote currency."""
+    maker_fee: float
+    """As `fee`, of an entry that has waited at its limit."""
+    tiers: float
+    """Fee tiers there are: the account has them; 0: none."""
+    impact: float
+    """Impact of an order is this * friction * amount ** power; 0: none. The friction is a series of `costs`."""
+    power: float
+    carried: float
+    """1: to hold a position costs what the series of `costs` say; 0: nothing."""
 
 
 class Limits(NamedTuple):
@@ -69,7 +87,12 @@ class Terms(TypedDict, total=False):
     """What `simulate` may be told beside candles and target; `make_rules` and `make_limits` have the defaults."""
 
     fee: float
-    slippage: float
+    maker_fee: float | None
+    fee_tiers: Sequence[Tier | str] | None
+    slippage: float | str | Slippage
+    borrow: float | None
+    funding: float | str | None
+    funding_hours: float
     fraction: float
     amount: float | None
     stop_loss: float | None
@@ -108,7 +131,12 @@ def read_terms(terms: Terms) -> tuple[Rules, Limits]:
 def make_rules(
     *,
     fee: float = 0.004,
-    slippage: float = 0.0005,
+    maker_fee: float | None = None,
+    fee_tiers: Sequence[Tier | str] | None = None,
+    slippage: float | str | Slippage = 0.0005,
+    borrow: float | None = None,
+    funding: float | str | None = None,
+    funding_hours: float = FUNDING_HOURS,
     fraction: float = 1.0,
     amount: float | None = None,
     stop_loss: float | None = None,
@@ -128,9 +156,13 @@ def make_rules(
     waits, step = order_type == "limit", _within("price_step", price_step, absent=0.0)
     if amount is not None and fraction != 1.0:
         raise BadInput(f"amount {amount:g} and fraction {fraction:g} are both given: size by one of them")
+    model, tiers = read_slippage(slippage), read_tiers(fee_tiers)
+    taker = _within("fee", fee, 0.0, 1.0, low_included=True)
+    maker = _within("maker_fee", maker_fee, 0.0, 1.0, low_included=True, absent=taker)
+    check_carry(borrow, funding, funding_hours)
     return Rules(
-        fee=_within("fee", fee, 0.0, 1.0, low_included=True),
-        slippage=_within("slippage", slippage, 0.0, 1.0, low_included=True),
+        fee=tiers[0][2] if tiers else taker,
+        slippage=model.fraction,
         fraction=_within("fraction", fraction, 0.0, 1.0, high_included=True),
         amount=_within("amount", amount, absent=0.0),
         stop_loss=_within("stop_loss", stop_loss, 0.0, 1.0, absent=math.inf),
@@ -143,6 +175,11 @@ def make_rules(
         limit_offset=_within("limit_offset", limit_offset, 0.0, 1.0, low_included=True),
         limit_to_market=float(on_timeout == "market"),
         price_step=step if waits else 0.0,
+        maker_fee=tiers[0][1] if tiers else maker,
+        tiers=float(len(tiers)),
+        impact=model.impact,
+        power=model.power,
+        carried=float(bool(borrow or funding)),
     )
 
 
@@ -176,7 +213,13 @@ def make_limits(
 
 def refuse_beyond(rules: Rules, limits: Limits, who: str) -> None:
     """Raise BadInput for terms that the backtest of one market has alone; `who` is what lacks them."""
-    for name, asked in (("order_type limit", rules.limit_bars > 0.0), ("max_bars", limits.max_bars < math.inf)):
+    for name, asked in (
+        ("order_type limit", rules.limit_bars > 0.0),
+        ("max_bars", limits.max_bars < math.inf),
+        ("fee_tiers", rules.tiers > 0.0),
+        ("impact in its slippage", rules.impact > 0.0),
+        ("borrow and no funding", rules.carried > 0.0),
+    ):
         if asked:
             raise BadInput(f"{who} has no {name}: only the backtest of one market has, so leave it out")
 
@@ -201,6 +244,18 @@ def check_policy(every: int | None, tolerance: float, gross: float) -> tuple[int
         _within("tolerance", tolerance, 0.0, 1.0, low_included=True),
         _within("gross", gross),
     )
+
+
+def check_carry(borrow: float | None, funding: float | str | None, funding_hours: float) -> tuple[float, float, float]:
+    """Return the yearly rate of borrowing, the rate of funding (NaN: the candles have it) and the hours between.
+
+    Raises BadInput naming the first bad one.
+    """
+    rate = math.nan if funding == COLUMN else _within("funding", cast("float | None", funding), -1.0, 1.0, absent=0.0)
+    hours = _within("funding_hours", funding_hours, 0.0, 24.0, high_included=True)
+    if not (24.0 / hours).is_integer():
+        raise BadInput(f"funding_hours must divide a day, and {hours:g} do not")
+    return _within("borrow", borrow, low_included=True, absent=0.0), rate, hours
 
 
 def check_cash(cash: float) -> float:
@@ -257,5 +312,5 @@ def _within(
 
 NO_LIMITS = make_limits()
 
-_AT_THE_OPEN = ("fee", "slippage", "fraction", "amount", "amount_step", "min_amount", "min_cost")
+_AT_THE_OPEN = ("fee", "maker_fee", "slippage", "fraction", "amount", "amount_step", "min_amount", "min_cost")
 """The rules that bear on an order at the open alone."""

@@ -1,4 +1,4 @@
-"""Limit entries, time exits and finer candles, from the command line and the flows into the lake."""
+"""Limit entries, time exits, finer candles and costs, from the command line and the flows into the lake."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from flows.backtest import Backtest, backtest
 from flows.detail import in_words
 from flows.parameters import BacktestParameters, PortfolioParameters
 from flows.report import _markdown
+from flows.terms import times
 from tasks.fetch import collect_series
 from tests.servers.command_line import Jarvis, fails
 
@@ -144,12 +145,65 @@ def test_the_best_of_a_sweep_with_limit_entries_is_its_backtest(
         (("--symbol", "B/USD", "--detail", "15m"), "detail is of the backtest of one market"),
         (("--symbol", "B/USD", "--order-type", "limit"), "order_type limit is of the backtest of one market"),
         (("--symbol", "B/USD", "--max-bars", "5"), "max_bars is of the backtest of one market"),
+        (("--symbol", "B/USD", "--slippage", "sqrt:0.7"), "slippage sqrt:0.7 is of the backtest of one market"),
+        (("--symbol", "B/USD", "--fee-tier", "0:0.1:0.1"), "fee_tiers is of the backtest of one market"),
+        (("--symbol", "B/USD", "--borrow", "0.1"), "borrow is of the backtest of one market"),
+        (("--slippage", "cube:1"), "slippage 'cube:1' cannot be read"),
+        (("--fee-tier", "1:2"), "fee_tiers: '1:2' is no tier"),
+        (("--fee-tier", "0:0.1:0.1", "--fee", "0.1"), "fee_tiers are given and a fee beside them"),
+        (("--funding", "0.1", "--funding-hours", "7"), "funding_hours must divide a day, and 7 do not"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_a_line(
     hours: pd.DataFrame, jarvis: Jarvis, given: tuple[str, ...], words: str
 ) -> None:
     fails(jarvis("backtest", *SERIES, *given), 2, words)
+
+
+def test_costs_are_in_the_tables_and_in_the_manifest(lake: Lake, hours: pd.DataFrame, jarvis: Jarvis) -> None:
+    costs = ("--slippage", "spread:0.0004+sqrt:0.7", "--borrow", "0.1", "--funding", "0.0001")
+    tiers = ("--fee-tier", "0:0.0025:0.004", "--fee-tier", "10000:0.002:0.0035")
+    done = jarvis("backtest", *SERIES, "--param", "fast=5", "--param", "slow=20", *costs, *tiers, "--json")
+    assert done.code == 0, done.err
+    told, run_id = done.json["manifest"]["costs"], done.json["run_id"]
+    assert told == {
+        "fee": 0.004,
+        "maker_fee": None,
+        "fee_tiers": [[0, 0.0025, 0.004], [10000, 0.002, 0.0035]],
+        "slippage": "0.0002+sqrt:0.7",
+        "borrow": 0.1,
+        "funding": 0.0001,
+        "funding_hours": 8,
+    }
+    recorded = read_run(lake, run_id, "runs").iloc[0]
+    assert (recorded["fee"], recorded["slippage"]) == (0.004, 0.0002)
+    fills, trades = (read_run(lake, run_id, name) for name in ("fills", "trades"))
+    shares = fills["fee"] / (fills["price"] * fills["amount"])
+    assert shares.round(9).unique().tolist() == [0.004, 0.0035]
+    assert (trades["carry"] > 0).any()
+    moved = trades["exit_holding"] - trades["entry_holding"] - trades["fees"] - trades["carry"]
+    assert trades["profit"].to_numpy() == pytest.approx(moved.to_numpy())
+
+    varied = read_run(lake, run_id, "sensitivity")
+    returns = varied[varied.varied == "costs"].sort_values("step")["cumulative_return"].tolist()
+    metrics = read_run(lake, run_id, "metrics").set_index("metric")["value"]
+    assert returns[1] == pytest.approx(metrics["cumulative_return"], rel=1e-9)
+    assert returns == sorted(returns, reverse=True)
+
+
+def test_a_multiple_of_the_costs_is_one_of_each_of_them() -> None:
+    costs = {"fee": 0.01, "maker_fee": 0.002, "slippage": "0.001+volume:0.5", "borrow": 0.1, "funding": -0.01}
+    costs |= {"funding_hours": 8.0, "fee_tiers": [[0.0, 0.1, 0.2], [5.0, 0.0, 0.1]]}
+    assert times(costs, 2) == {
+        "fee": 0.02,
+        "maker_fee": 0.004,
+        "slippage": "0.002+volume:1.0",
+        "borrow": 0.2,
+        "funding": -0.02,
+        "funding_hours": 8.0,
+        "fee_tiers": [[0.0, 0.2, 0.4], [5.0, 0.0, 0.2]],
+    }
+    assert times({"fee": 0.01, "slippage": 0.001}, 0) == {"fee": 0, "slippage": 0}
 
 
 def test_a_lake_without_finer_candles_says_how_to_bring_them(lake: Lake, hours: pd.DataFrame) -> None:

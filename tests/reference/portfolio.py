@@ -78,12 +78,12 @@ class Market(Simulator):
         self.short_of_room = abs(wanted) > most * (1 + 1e-9)
         return round_down(math.copysign(min(abs(wanted), most), target), self.step)
 
-    def why_not(self, change: float, price: float, market: float) -> str:
+    def why_not(self, change: float, price: float, market: float, takes: bool = True) -> str:
         if change == 0:
             if self.equity_at(market) <= 0:
                 return "no equity"
             return "the other positions" if self.short_of_room else "rounds down to 0"
-        return super().why_not(change, price, market)
+        return super().why_not(change, price, market, takes)
 
     def crosses(self, target: float) -> bool:
         return (self.position > 0 and target <= 0) or (self.position < 0 and target >= 0)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from tests.reference.costs import Costs, Tier
+
 
 @dataclass
 class Bar:
@@ -67,6 +69,7 @@ class Trade:
     entries: list[tuple[float, float]] = field(default_factory=list)
     exits: list[tuple[float, float]] = field(default_factory=list)
     fees: float = 0.0
+    carry: float = 0.0
     returns_seen: list[float] = field(default_factory=lambda: [0.0])
 
     @property
@@ -85,7 +88,7 @@ class Trade:
     def profit(self) -> float:
         entered = math.fsum(price * amount for price, amount in self.entries)
         left = math.fsum(price * amount for price, amount in self.exits)
-        return (left - entered if self.side == "long" else entered - left) - self.fees
+        return (left - entered if self.side == "long" else entered - left) - self.fees - self.carry
 
     def see(self, price: float) -> None:
         gain = price / self.entry_price - 1
@@ -155,6 +158,13 @@ class Simulator:
         on_timeout: str = "cancel",
         price_step: float | None = None,
         detail: list[list[Bar] | None] | None = None,
+        maker_fee: float | None = None,
+        fee_tiers: list[Tier] | None = None,
+        volumes: list[float] | None = None,
+        impact: tuple[str, float] | None = None,
+        borrow: float | None = None,
+        funding: float | list[float] | None = None,
+        funding_hours: float = 8.0,
     ) -> None:
         self.bars, self.target = bars, target
         self.fee, self.slippage, self.fraction, self.fixed = fee, slippage, fraction, amount
@@ -171,6 +181,20 @@ class Simulator:
         self.order_type, self.limit_offset, self.limit_bars = order_type, limit_offset, limit_bars
         self.on_timeout, self.price_step = on_timeout, price_step
         self.detail = detail or [None] * len(bars)
+        self.costs = Costs(
+            bars,
+            self.opens_at,
+            timeframe,
+            fee=fee,
+            maker_fee=maker_fee,
+            fee_tiers=fee_tiers,
+            volumes=volumes,
+            impact=impact,
+            borrow=borrow,
+            funding=funding,
+            funding_hours=funding_hours,
+        )
+        self.now = 0
         self.waiting: Waiting | None = None
         self.initial = cash
         self.cash, self.position = cash, 0.0
@@ -192,6 +216,9 @@ class Simulator:
     def run(self) -> Simulator:
         pending: tuple[float, str] | None = None
         for number, bar in enumerate(self.bars):
+            self.now = number
+            if number:
+                self.pay(self.bars[number - 1].close, *self.costs.due_before(number))
             if pending is not None:
                 self.cancel(number, "the next decision")
                 self.rebalance(number, number - 1, *pending)
@@ -199,6 +226,7 @@ class Simulator:
                 self.look_at_waiting(number, bar)
             for place, part in enumerate(self.detail[number] or [bar]):
                 self.pass_inside(number, part, at_open=place == 0)
+            self.pay(bar.close, *self.costs.due(number))
             self.cashes.append(self.cash)
             self.positions.append(self.position)
             self.equities.append(self.cash + self.position * bar.close)
@@ -213,6 +241,24 @@ class Simulator:
         if pending is not None:
             self.intend(*pending)
         return self
+
+    def pay(self, price: float, long: float, short: float) -> None:
+        """Pay for holding the position."""
+        if self.position != 0:
+            cost = abs(self.position) * price * (long if self.position > 0 else short)
+            self.cash -= cost
+            self.trades[-1].carry += cost
+
+    def paid(self, side: str, market: float, amount: float) -> float:
+        """Return the price that an order which takes is filled at."""
+        moved = 1 + self.costs.moved(amount, self.now)
+        if side == "buy":
+            return market * (1 + self.slippage) * moved
+        return market * (1 - self.slippage) / moved
+
+    def fee_now(self, liquidity: str = "taker") -> float:
+        today = self.day(min(self.now, len(self.bars) - 1))
+        return self.costs.taker(today) if liquidity == "taker" else self.costs.maker(today)
 
     def pass_inside(self, number: int, bar: Bar, at_open: bool) -> None:
         """Go through a bar, or through one of the finer ones that it is made up of."""
@@ -236,13 +282,13 @@ class Simulator:
         stop = self.nearest_stop()[0]
         if order.side == "buy":
             if bar.open < order.limit:
-                price = min(bar.open * (1 + self.slippage), order.limit) if new else bar.open
+                price = min(self.paid("buy", bar.open, order.amount), order.limit) if new else bar.open
                 self.take_waiting(number, order, price, "taker" if new else "maker")
             elif bar.low < order.limit and not (stop is not None and stop >= order.limit):
                 self.take_waiting(number, order, order.limit, "maker")
                 return Bar(order.limit, max(order.limit, bar.close), bar.low, bar.close)
         elif bar.open > order.limit:
-            price = max(bar.open * (1 - self.slippage), order.limit) if new else bar.open
+            price = max(self.paid("sell", bar.open, order.amount), order.limit) if new else bar.open
             self.take_waiting(number, order, price, "taker" if new else "maker")
         elif bar.high > order.limit and not (stop is not None and stop <= order.limit):
             self.take_waiting(number, order, order.limit, "maker")
@@ -343,13 +389,17 @@ class Simulator:
             return "orders were placed on this day"
         return ""
 
-    def cut(self, wanted: float, position: float, paid: float) -> float:
+    def cut(self, wanted: float, position: float, paid: float, takes: bool = True) -> float:
         """Bring a larger position than the one held within the limits of position and order, in steps."""
+
+        def bought(held: float, money: float) -> float:
+            return self.costs.affordable(held, money / paid, self.now) if takes else money / paid
+
         held, most = abs(position), abs(wanted)
         if self.max_position is not None:
-            most = min(most, round_down(self.max_position / paid, self.step))
+            most = min(most, round_down(bought(held, self.max_position), self.step))
         if self.max_order is not None:
-            room = round_down(self.max_order / paid, self.step)
+            room = round_down(bought(0.0, self.max_order), self.step)
             reach = held + room if self.step is None else float(Decimal(str(held)) + Decimal(str(room)))
             most = min(most, reach)
         return math.copysign(max(most, held), wanted)
@@ -360,8 +410,12 @@ class Simulator:
         if self.fixed is not None:
             return round_down(target * self.fixed, self.step)
         equity = max(cash + position * price, 0.0)
-        dearest = price * (1 + (self.slippage if slippage is None else slippage))
-        return round_down(target * self.fraction * equity / (dearest * (1 + self.fee)), self.step)
+        if slippage is not None:  # of one that waits for its price
+            unit = price * (1 + slippage) * (1 + self.costs.highest())
+            return round_down(target * self.fraction * equity / unit, self.step)
+        wanted = target * self.fraction * equity / (price * (1 + self.slippage) * (1 + self.fee_now()))
+        size = self.costs.affordable(abs(position), abs(wanted), self.now)
+        return round_down(math.copysign(size, wanted), self.step)
 
     def limit(self, target: float, decision: int) -> float:
         close = self.bars[decision].close
@@ -383,7 +437,7 @@ class Simulator:
             wanted = uncut = self.wanted_position(target, cash, position, limit, slippage=0.0)
             if abs(wanted) <= abs(position):
                 return position, position, True, limit
-        return self.cut(wanted, position, paid), uncut, True, limit
+        return self.cut(wanted, position, paid, takes=not at_limit), uncut, True, limit
 
     def entry(
         self, number: int, decision: int, price: float, target: float, at_limit: bool = False
@@ -413,7 +467,7 @@ class Simulator:
 
     def wait(self, number: int, decision: int, target: float, wanted: float, limit: float, forbidden: str) -> None:
         side, change = "buy" if target > 0 else "sell", self.change_to(wanted)
-        why = forbidden or self.why_not(change, limit, limit)
+        why = forbidden or self.why_not(change, limit, limit, takes=False)
         if why:
             self.orders.append(Order("rejected", number, decision, side, "limit", abs(change), limit, why))
         else:
@@ -421,13 +475,15 @@ class Simulator:
 
     def intend(self, target: float, reason: str) -> None:
         last = len(self.bars) - 1
+        self.now = len(self.bars)
         price = self.bars[last].close
         cash, position = self.cash, self.position
         if (position > 0 and target <= 0) or (position < 0 and target >= 0):
             side = "sell" if position > 0 else "buy"
             self.orders.append(Order("intent", last, last, side, "market", abs(position), None, reason))
-            paid = price * (1 - self.slippage) if position > 0 else price * (1 + self.slippage)
-            cash += position * paid - self.fee * paid * abs(position)
+            paid = self.paid(side, price, abs(position))
+            fee = self.fee_now() * paid * abs(position)
+            cash += position * paid - fee
             position = 0.0
         if target != 0:
             wanted, _, _, limit = self.sized(target, last, cash, position, price, self.order_type == "limit")
@@ -491,13 +547,8 @@ class Simulator:
     ) -> None:
         change = self.change_to(wanted)
         side = "buy" if change > 0 else "sell"
-        if kind == "limit":
-            price = market
-        elif side == "buy":
-            price = market * (1 + self.slippage)
-        else:
-            price = market * (1 - self.slippage)
-        why = forbidden or self.why_not(change, price, market)
+        price = market if kind == "limit" else self.paid(side, market, abs(change))
+        why = forbidden or self.why_not(change, price, market, takes=kind != "limit")
         if why:
             self.orders.append(Order("rejected", number, decision, side, kind, abs(change), trigger, why))
             return
@@ -511,7 +562,7 @@ class Simulator:
             return float(Decimal(str(wanted)) - Decimal(str(self.position)))
         return wanted - self.position
 
-    def why_not(self, change: float, price: float, market: float) -> str:
+    def why_not(self, change: float, price: float, market: float, takes: bool = True) -> str:
         equity = self.cash + self.position * market
         if change == 0:
             return "rounds down to 0" if equity > 0 else "no equity"
@@ -521,7 +572,10 @@ class Simulator:
             return "cost is below"
         grows = self.position == 0 or (self.position > 0) == (change > 0)
         free = equity - abs(self.position) * market
-        if self.fixed is not None and grows and abs(change) * price * (1 + self.fee) > free + 1e-12 * equity:
+        if grows and takes and self.costs.scale(self.now) is None:
+            return "its impact is not known"
+        fee = self.fee_now() if takes else self.costs.highest()
+        if self.fixed is not None and grows and abs(change) * price * (1 + fee) > free + 1e-12 * equity:
             return "cash does not cover"
         return ""
 
@@ -536,7 +590,8 @@ class Simulator:
         reason: str,
         liquidity: str = "taker",
     ) -> None:
-        fee = self.fee * price * amount
+        fee = self.fee_now(liquidity) * price * amount
+        self.costs.traded.append((self.day(number), price * amount))
         if self.position == 0:
             self.trades.append(Trade("long" if side == "buy" else "short", number, decision))
             self.best = price

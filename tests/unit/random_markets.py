@@ -92,6 +92,43 @@ def entry_sets(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@st.composite
+def cost_sets(draw: st.DrawFn) -> dict[str, Any]:
+    """Costs beside fee and slippage, as the reference takes them; `engine_costs` translates."""
+    schedules = [
+        [(0.0, 0.001, 0.004), (2000.0, 0.0, 0.002), (50_000.0, 0.0, 0.0)],
+        [(0.0, 0.05, 0.05), (1.0, 0.1, 0.0)],
+    ]
+    rates = st.sampled_from([0.0, 0.001, -0.002, 0.01, NAN])
+    costs = {
+        "maker_fee": draw(st.sampled_from([None, 0.0, 0.002])),
+        "fee_tiers": draw(st.sampled_from([None, None, *schedules])),
+        "impact": draw(st.sampled_from([None, ("volume", 0.1), ("volume", 3.0), ("sqrt", 0.7), ("sqrt", 20.0)])),
+        "volumes": draw(st.lists(st.sampled_from([0.0, 1.0, 50.0, 400.0, 1e7]), min_size=40, max_size=40)),
+        "borrow": draw(st.sampled_from([None, 0.1, 5.0])),
+        "funding": draw(st.sampled_from([None, 0.0005, -0.01]) | st.lists(rates, min_size=40, max_size=40)),
+        "funding_hours": draw(st.sampled_from([8.0, 1.0, 24.0, 0.5])),
+    }
+    return {name: value for name, value in costs.items() if value is not None}
+
+
+def engine_costs(costs: dict[str, Any], slippage: float) -> dict[str, Any]:
+    """The terms of the engine for what `cost_sets` drew, and for the slippage beside it."""
+    terms = {name: value for name, value in costs.items() if name not in ("impact", "volumes", "funding")}
+    kind, coefficient = costs.get("impact", ("", 0.0))
+    terms["slippage"] = f"{slippage}+{kind}:{coefficient}" if kind else slippage
+    if "funding" in costs:
+        terms["funding"] = "column" if isinstance(costs["funding"], list) else costs["funding"]
+    return terms
+
+
+def with_costs(candles: pd.DataFrame, costs: dict[str, Any]) -> pd.DataFrame:
+    """The candles with the columns that the costs are reckoned by."""
+    funding = costs.get("funding")
+    rates = funding[: len(candles)] if isinstance(funding, list) else NAN
+    return candles.assign(volume=costs["volumes"][: len(candles)], funding=rates)
+
+
 PARTS = 4
 """Finer candles in each candle of a detailed market."""
 

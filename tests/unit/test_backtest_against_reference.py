@@ -20,13 +20,16 @@ from tests.unit.random_markets import (
     PARTS,
     TIMED,
     candles_of,
+    cost_sets,
     detailed_markets,
+    engine_costs,
     entry_sets,
     finer_of,
     limit_sets,
     markets,
     rule_sets,
     times,
+    with_costs,
 )
 
 NAN = math.nan
@@ -70,7 +73,7 @@ def assert_same(fast: Simulation, slow: Simulator) -> None:
     assert positions(trades.entry_ts, index) == [trade.entry_bar for trade in slow.trades]
     assert positions(trades.exit_ts, index) == [trade.exit_bar for trade in slow.trades]
     assert [None if pd.isna(r) else r for r in trades.exit_reason] == [trade.exit_reason for trade in slow.trades]
-    for name in ("amount", "entry_price", "exit_price", "fees"):
+    for name in ("amount", "entry_price", "exit_price", "fees", "carry"):
         assert list(trades[name]) == near([getattr(trade, name) for trade in slow.trades])
     scale = [trade.amount * max(trade.entry_price, trade.exit_price) for trade in slow.trades]
     for ours, trade, holding in zip(trades.profit, slow.trades, scale, strict=True):
@@ -143,6 +146,31 @@ def test_engine_and_reference_find_the_same_inside_finer_candles(
     assert_same(found, Simulator(bars, target, **terms, detail=paths).run())
 
     course = Course(candles, np.arange(len(bars)), timeframe=HOUR, detail=detail, **terms)
+    measured = course.measure([changes_of(np.array(target, float))])
+    assert list(measured.values[0]) == list(found.equity.equity)
+
+
+@settings(max_examples=300)
+@given(markets(), rule_sets(), some_limits, some_entries, times(), cost_sets())
+def test_engine_and_reference_reckon_the_same_costs(
+    market: tuple[list[Bar], list[float]],
+    rules: dict[str, Any],
+    limits: dict[str, Any],
+    entries: dict[str, Any],
+    hours: list[int],
+    costs: dict[str, Any],
+) -> None:
+    bars, target = market
+    candles, timeframe = with_costs(candles_of(bars, hours), costs), timedelta(hours=hours[0])
+    opens_at: list[datetime] = list(candles.index.to_pydatetime())
+    # What the money pays for with its impact is found to the last digits alone: let no cost be the minimum exactly.
+    terms = rules | limits | entries | {"min_cost": rules["min_cost"] and rules["min_cost"] * 1.037}
+    slow = Simulator(bars, target, **terms, **costs, opens_at=opens_at, timeframe=timeframe).run()
+    terms |= engine_costs(costs, rules["slippage"])
+    found = simulate(candles, target, **terms, timeframe=timeframe)
+    assert_same(found, slow)
+
+    course = Course(candles, np.arange(len(bars)), timeframe=timeframe, **terms)
     measured = course.measure([changes_of(np.array(target, float))])
     assert list(measured.values[0]) == list(found.equity.equity)
 

@@ -39,7 +39,7 @@ def rebalance(
     """Do what is pending: in one order, or in two where the position changes side. It replaces one that waits."""
     account.pending, account.target = 0, account.goal
     if account.resting:
-        end_rest(account, orders, bar, CANCELLED, REPLACED, rules)
+        end_rest(account, orders, bar, CANCELLED, REPLACED)
     age = (at - account.closed) / 1e6
     going_on = True
     while going_on:
@@ -77,7 +77,7 @@ def protect(
         account.low, account.high = min(account.low, adverse), max(account.high, adverse)
     place(account, order, trades, bar, account.decision, at, why, limits)
     if account.resting and account.position == 0.0:
-        end_rest(account, orders, bar, CANCELLED, LEFT, rules)
+        end_rest(account, orders, bar, CANCELLED, LEFT)
 
 
 @compiled

@@ -8,9 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.engine.codes import ACCEPTED, ORDERS_A_BAR, SIGNAL
+from tasks.engine.costs import Costs
 from tasks.engine.kernel.account import Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, protect, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.costs import begin_bar, end_bar
 from tasks.engine.kernel.fills import mark
 from tasks.engine.kernel.inside import Fine, open_bar, pass_bar
 from tasks.engine.kernel.resting import end_rest
@@ -66,6 +68,7 @@ def advance(
     closes: Floats,
     target: Floats,
     fine: Fine | None,
+    costs: Costs | None,
     rules: Rules,
     limits: Limits,
     equity: Floats,
@@ -83,11 +86,12 @@ def advance(
             account.bar = bar
             return bar
         at = ts[bar] if account.limited else 0  # only limits ask for the instant, and it would not be in the cache
+        begin_bar(account, bar, ts, closes, costs)
         if fine is not None:
             open_bar(account, orders, trades, bar, at, opens[bar], rules, limits)
         elif account.pending:
             rebalance(account, orders, trades, bar, bar - 1, at, opens[bar], rules, limits)
-        if not (account.limited or (account.guarded and account.position != 0.0)):
+        if costs is None and not (account.limited or (account.guarded and account.position != 0.0)):
             bar = drift(account, bar, opens, highs, lows, closes, target, limits, equity)
             if account.pending or bar == opens.size:
                 continue
@@ -97,6 +101,7 @@ def advance(
             high, low = pass_bar(account, orders, trades, bar, at, price, high, low, closes[bar], fine, rules, limits)
         elif account.guarded and account.position != 0.0 and not account.dust:
             protect(account, orders, trades, bar, at, opens[bar], high, low, rules, limits)
+        end_bar(account, bar, closes, costs)
         worth = value(account, high, low, closes[bar])
         if worth <= 0.0 or account.limited:
             watch(account, ts[bar], closes[bar], worth, limits)
@@ -113,6 +118,7 @@ def finish(
     trades: Record,
     at: int,
     close: float,
+    costs: Costs | None,
     rules: Rules,
     limits: Limits,
     last: int,
@@ -122,7 +128,9 @@ def finish(
     if account.position != 0.0:
         mark(account, trades, close)
     if account.resting:
-        end_rest(account, orders, last, ACCEPTED, SIGNAL, rules)
+        end_rest(account, orders, last, ACCEPTED, SIGNAL)
+    if costs is not None:
+        account.friction = costs.friction[last]
     if account.pending:
         account.looking_ahead = 1
         rebalance(account, orders, trades, last, last, at, close, rules, limits)

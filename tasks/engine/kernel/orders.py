@@ -20,6 +20,7 @@ from tasks.engine.codes import (
     NO_ROOM,
     NO_SHARE,
     NO_STEP,
+    NO_VOLUME,
     OPEN,
     REBALANCE,
     RUIN,
@@ -33,6 +34,7 @@ from tasks.engine.codes import (
 )
 from tasks.engine.kernel.account import DAY, NOISE, NOTHING, Record
 from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.costs import paid
 from tasks.engine.kernel.sizing import difference, round_down, round_up, size, within
 from tasks.engine.rules import Limits, Rules
 
@@ -67,21 +69,21 @@ def refusal(account: Record, order: Record, rules: Rules) -> int:
     """Return why the market would not take an order; 0: it would."""
     market, change = order.market, order.side * order.amount
     equity = account.cash + account.others + account.position * market
-    if change == 0.0 and equity > 0.0 and account.cut:
-        return NO_SHARE
-    if change == 0.0:
-        return NO_STEP if equity > 0.0 else NO_EQUITY
-    if order.amount < rules.min_amount:
-        return NO_AMOUNT
-    cost = order.amount * order.price
-    if cost < rules.min_cost:
-        return NO_COST
-    grows = change * account.position >= 0.0
-    free = equity - abs(account.position) * market
-    # Sized by a fraction of equity, an order is always covered.
-    if rules.amount > 0.0 and grows and cost * (1.0 + rules.fee) > free + NOISE * equity:
-        return NO_CASH
-    return 0
+    free, cost = equity - abs(account.position) * market, order.amount * order.price
+    grows, fee, why = change * account.position >= 0.0, account.dearest if order.kind == LIMIT else account.taker, 0
+    if change == 0.0 and equity > 0.0:
+        why = NO_SHARE if account.cut else NO_STEP
+    elif change == 0.0:
+        why = NO_EQUITY
+    elif order.amount < rules.min_amount:
+        why = NO_AMOUNT
+    elif cost < rules.min_cost:
+        why = NO_COST
+    elif grows and rules.impact > 0.0 and order.kind != LIMIT and account.friction == np.inf:
+        why = NO_VOLUME
+    elif rules.amount > 0.0 and grows and cost * (1.0 + fee) > free + NOISE * equity:
+        why = NO_CASH  # sized by a fraction of equity, an order is always covered
+    return why
 
 
 @compiled
@@ -104,11 +106,11 @@ def draft(
     """
     change = difference(wanted, account.position, rules.amount_step)
     side = side if change == 0.0 else 1 if change > 0.0 else -1
-    price = market if kind == LIMIT else market * (1.0 + side * rules.slippage)
+    price = market if kind == LIMIT else paid(account, market, side, abs(change), rules)
     order.leg, order.kind, order.reason = leg, kind, reason
     order.side, order.amount, order.trigger = side, abs(change), trigger
     order.market, order.price, order.position = market, price, wanted
-    order.fee, order.trade = rules.fee * price * abs(change), 0
+    order.fee, order.trade = account.taker * price * abs(change), 0
     order.attempt, order.maker = 1, 0
 
 
@@ -141,19 +143,19 @@ def draft_open(
     order is sized as if the market stood at its limit.
     """
     position = account.position
-    raw = size(account, market, market * (1.0 + rules.slippage), target, rules)
+    raw = size(account, market, market * (1.0 + rules.slippage), target, MARKET, rules)
     wanted = round_down(raw, rules.amount_step)
     side = 1 if raw > position or (raw == position and target > 0.0) else -1
-    why, trigger, paid = 0, np.nan, market * (1.0 + side * rules.slippage)
+    why, trigger, price = 0, np.nan, market * (1.0 + side * rules.slippage)
     entry = abs(wanted) > abs(position)
     if entry and account.limited:
         why = forbidden(account, bar, at, age, decided, market, limits)
     if entry and kind == LIMIT:
-        market = trigger = paid = limit_price(decided, side, rules)
-        wanted = round_down(size(account, market, market, target, rules), rules.amount_step)
+        market = trigger = price = limit_price(decided, side, rules)
+        wanted = round_down(size(account, market, market, target, LIMIT, rules), rules.amount_step)
         wanted = wanted if abs(wanted) > abs(position) else position
     if abs(wanted) > abs(position) and account.limited:
-        wanted = within(account, wanted, paid, rules, limits)
+        wanted = within(account, wanted, price, kind, rules, limits)
         if why == 0 and wanted == position:
             why = NO_ROOM
     draft(account, order, OPEN, kind if entry else MARKET, reason, wanted, side, market, trigger, rules)

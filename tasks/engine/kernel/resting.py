@@ -5,6 +5,7 @@ from __future__ import annotations
 from tasks.engine.codes import CANCELLED, LIMIT, MARKET, OPEN, SIGNAL, TIMEOUT
 from tasks.engine.kernel.account import Record
 from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.costs import paid
 from tasks.engine.kernel.fills import place
 from tasks.engine.kernel.orders import barred, draft_open
 from tasks.engine.rules import Limits, Rules
@@ -19,20 +20,21 @@ def rest(account: Record, order: Record, bar: int, decision: int) -> None:
 
 
 @compiled
-def recall(account: Record, order: Record, price: float, rules: Rules) -> None:
-    """Write down the order that waits, as one for this price."""
+def recall(account: Record, order: Record, price: float, maker: int) -> None:
+    """Write down the order that waits, as one for this price: 1 where it has waited for it, 0 where it takes it."""
     order.leg, order.kind, order.reason, order.attempt = OPEN, LIMIT, SIGNAL, 1
     order.side, order.amount, order.trigger = account.rest_side, account.rest_amount, account.rest_price
     order.market, order.price, order.position = price, price, account.rest_position
-    order.fee, order.trade, order.maker = rules.fee * price * account.rest_amount, 0, 1
+    order.fee = (account.maker if maker else account.taker) * price * account.rest_amount
+    order.trade, order.maker = 0, maker
 
 
 @compiled
-def end_rest(account: Record, orders: Record, bar: int, event: int, reason: int, rules: Rules) -> None:
+def end_rest(account: Record, orders: Record, bar: int, event: int, reason: int) -> None:
     """Put the order that waits into the log with an end that is no fill."""
     order = orders[account.orders]
     account.orders += 1
-    recall(account, order, account.rest_price, rules)
+    recall(account, order, account.rest_price, 1)
     order.bar, order.decision, order.event, order.reason = bar, account.rest_decision, event, reason
     account.resting = 0
 
@@ -60,11 +62,11 @@ def fill_rest(
     order, side = orders[account.orders], account.rest_side
     price = market
     if arrives:
-        price = market * (1.0 + side * rules.slippage)
+        price = paid(account, market, side, account.rest_amount, rules)
         if is_crossed(account, price) == 0:
             price = account.rest_price
-    recall(account, order, price, rules)
-    order.market, order.maker = market, int(not arrives)
+    recall(account, order, price, int(not arrives))
+    order.market = market
     account.resting = 0
     place(account, order, trades, bar, account.rest_decision, at, 0, limits)
 
@@ -79,7 +81,7 @@ def review(
         why = TIMEOUT
     if why == 0:
         return
-    end_rest(account, orders, bar, CANCELLED, why, rules)
+    end_rest(account, orders, bar, CANCELLED, why)
     if why != TIMEOUT or rules.limit_to_market == 0.0:
         return
     order, decided, age = orders[account.orders], account.rest_close, (at - account.rest_closed) / 1e6
