@@ -47,6 +47,7 @@ MANIFEST: dict[str, Any] = {
     "sizing": {},
     "stops": {},
     "limits": {},
+    "entries": {},
 }
 OTHERS: dict[str, dict[str, Sequence[float]]] = {
     "sma_crossover": {"fast": range(5, 105, 5), "slow": range(110, 360, 5)},

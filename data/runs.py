@@ -17,7 +17,8 @@ from data.views import read
 from data.writer import Claim, Lake
 
 _BOTH = ("data/candles.py", "tasks/signal", "tasks/engine", "tasks/evaluate")
-BACKTESTING = (*_BOTH, "tasks/backtest", "flows/backtest.py", "flows/sensitivity.py")
+_FLOWS = ("backtest", "detail", "sensitivity", "terms")
+BACKTESTING = (*_BOTH, "tasks/backtest", *(f"flows/{name}.py" for name in _FLOWS))
 PORTFOLIOS = (*BACKTESTING, "flows/portfolio.py")
 _SWEEPS = ("sweep", "trials", "spec", "study", "search", "walk_forward", "judge")
 SWEEPING = (*BACKTESTING, *(f"flows/{name}.py" for name in _SWEEPS))

@@ -144,8 +144,18 @@ _TABLES = (
             Column("end_ts", TIME, "UTC", "last candle of the run"),
             Column("candles", INT, "count", "candles of the run"),
             Column("cash", FLOAT, "quote", "money at the start"),
-            Column("fee", FLOAT, "fraction", "fee a side; the highest where several symbols have several"),
-            Column("slippage", FLOAT, "fraction", "price paid worse than the market's, a side"),
+            Column(
+                "fee",
+                FLOAT,
+                "fraction",
+                "fee a side of an order that takes: the highest where several symbols have several, the first of tiers",
+            ),
+            Column(
+                "slippage",
+                FLOAT,
+                "fraction",
+                "price paid worse than the market's, a side; what grows with the order's size is in the manifest",
+            ),
             Column("data_fingerprint", TEXT, "sha256", "hash of the candles that the run saw"),
             Column("candles_version", INT, "", "version of the candles table that the run read"),
             Column("code_version", TEXT, "", "version of Jarvis and hash of the code that decides a result"),
@@ -218,12 +228,12 @@ _TABLES = (
             Column("amount", FLOAT, "base", "amount bought or sold, above 0"),
             Column("fee", FLOAT, "quote", "fee paid, above or equal 0"),
             Column("fee_currency", TEXT, "", "currency of the fee; null: the quote currency"),
-            Column("liquidity", TEXT, "", "maker or taker"),
+            Column("liquidity", TEXT, "", "maker, of an order that waited for its price, or taker"),
             Column(
                 "reason",
                 TEXT,
                 "",
-                "signal, rebalance, stop_loss, take_profit, trailing_stop or ruin; daily_loss, drawdown, flatten",
+                "signal, rebalance, stop_loss, take_profit, trailing_stop or ruin; daily_loss, drawdown, time, flatten",
             ),
             Column("price_exact", TEXT, "quote", "the price as the exchange told it, a decimal; null in a backtest"),
             Column("amount_exact", TEXT, "base", "the amount as the exchange told it, a decimal"),
@@ -374,9 +384,17 @@ _TABLES = (
             Column("entry_holding", FLOAT, "quote", "amount * entry_price"),
             Column("exit_holding", FLOAT, "quote", "amount * exit_price"),
             Column("fees", FLOAT, "quote", "fees paid on its fills"),
-            Column("profit", FLOAT, "quote", "exits - entries (the other way round when short) - fees"),
+            Column(
+                "carry",
+                FLOAT,
+                "quote",
+                "what it cost to hold: borrowing and funding; below 0: what it earned; null: as if 0",
+            ),
+            Column("profit", FLOAT, "quote", "exits - entries (the other way round when short) - fees - carry"),
             Column("return", FLOAT, "fraction", "profit / entry_holding"),
-            Column("exit_reason", TEXT, "", "signal, stop_loss, take_profit, trailing_stop or ruin; null while open"),
+            Column(
+                "exit_reason", TEXT, "", "signal, stop_loss, take_profit, trailing_stop, time or ruin; null while open"
+            ),
             Column("bars_held", INT, "count", "candles from the entry's to the exit's, the entry's not counted"),
             Column(
                 "worst_excursion", FLOAT, "fraction", "worst unrealised return inside the trade's candles, 0 or below"

@@ -16,10 +16,12 @@ from data.runs import canonical, code_version, library_versions, record_run, run
 from data.signals import signals_table
 from data.timeframe import parse_timeframe
 from data.writer import Lake
+from flows.detail import Finer, read_finer
 from flows.judge import judge_backtest
 from flows.parameters import BacktestParameters
 from flows.report import flow_run_id, publish_report
 from flows.sensitivity import sensitivity
+from flows.terms import cost_columns, costs_of, terms_in
 from tasks.backtest import Simulation, execute_backtest
 from tasks.engine.changes import changes_of
 from tasks.engine.rules import Limits
@@ -61,7 +63,8 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
         refresh=parameters.refresh,
     )
     market = read_market(lake, parameters.exchange, parameters.symbol)
-    manifest = describe(parameters, strategy, market, candles)
+    finer = read_finer(lake, parameters, candles)
+    manifest = describe(parameters, strategy, market, candles, finer)
     signals = generate_signals(candles, strategy)
     simulation = execute_backtest(
         candles,
@@ -70,10 +73,8 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
         cash=account.cash,
         timeframe=parse_timeframe(parameters.timeframe),
         gap_after=gaps_after(lake, parameters.exchange, parameters.symbol, parameters.timeframe, candles.index),
-        **manifest["costs"],
-        **manifest["sizing"],
-        **manifest["stops"],
-        **manifest["limits"],
+        detail=finer.detail,
+        **terms_in(manifest),
     )
     metrics = evaluate_metrics(
         simulation.equity,
@@ -85,7 +86,7 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
         calendar=market.calendar,
     )
     run, target = run_id(manifest), changes_of(signals["signal"].to_numpy())
-    varied = sensitivity(candles, target, strategy, manifest)
+    varied = sensitivity(candles, target, strategy, manifest, finer.detail)
     record_run(
         lake,
         run_row(run, manifest, candles.attrs["version"]),
@@ -106,7 +107,11 @@ def backtest(parameters: BacktestParameters = BacktestParameters()) -> Backtest:
 
 
 def describe(
-    parameters: BacktestParameters, strategy: Strategy, market: Market, candles: pd.DataFrame
+    parameters: BacktestParameters,
+    strategy: Strategy,
+    market: Market,
+    candles: pd.DataFrame,
+    finer: Finer = Finer(None, None),  # noqa: B008 - it is frozen
 ) -> dict[str, Any]:
     """Return the manifest: all that decides the result, and nothing else."""
     return {
@@ -122,7 +127,7 @@ def describe(
         "strategy_code": code_hash(strategy),
         "parameters": strategy.model_dump(mode="json"),
         "cash": parameters.cash,
-        "costs": {"fee": parameters.fee_at(market.taker), "slippage": parameters.slippage},
+        "costs": costs_of(parameters, market),
         "sizing": {
             "fraction": parameters.fraction,
             "amount": parameters.amount,
@@ -136,6 +141,14 @@ def describe(
             "trailing_stop": parameters.trailing_stop,
         },
         "limits": {name: getattr(parameters, name) for name in Limits._fields},
+        "entries": {
+            "order_type": parameters.order_type,
+            "limit_offset": parameters.limit_offset,
+            "limit_bars": parameters.limit_bars,
+            "on_timeout": parameters.on_timeout,
+            "price_step": market.price_step if parameters.order_type == "limit" else None,
+        },
+        "detail": finer.told,
         "calendar": market.calendar,
         "code_version": code_version(),
         "libraries": library_versions(),
@@ -152,7 +165,7 @@ def run_row(run: str, manifest: dict[str, Any], candles_version: int) -> dict[st
         "parameters": canonical(manifest["parameters"]),
         "start_ts": pd.Timestamp(manifest["start"]),
         "end_ts": pd.Timestamp(manifest["end"]),
-        **manifest["costs"],
+        **cost_columns(manifest),
         "candles_version": candles_version,
         "code_version": manifest["code_version"],
         "seed": manifest["seed"],

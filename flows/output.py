@@ -64,6 +64,7 @@ def backtest_json(result: Backtest) -> None:
 
 def backtest_tables(result: Backtest) -> None:
     """Print the portfolio table, the last trades, and the run's id."""
+    from flows.detail import in_words
     from tasks.evaluate import portfolio_table, trade_table
 
     manifest = result.manifest
@@ -73,6 +74,8 @@ def backtest_tables(result: Backtest) -> None:
     series = f"{manifest['exchange']} {manifest['symbol']} {manifest['timeframe']}"
     reach = f"{manifest['start'][:10]} to {manifest['end'][:10]}"
     console.print(f"{series}, {manifest['candles']:,} candles, {reach}", highlight=False, markup=False)
+    if (known := in_words(manifest)) is not None:
+        console.print(known, highlight=False, markup=False, soft_wrap=True)
     _print(console, portfolio_table(result.metrics))
     trades = trade_table(result.simulation.trades)
     _print(console, trades.tail(_TRADES_SHOWN), droppable=_DROPPABLE)

@@ -11,6 +11,9 @@ from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, Val
 
 from data.errors import BadInput, unknown
 from data.timeframe import parse_timeframe
+from tasks.engine.fees import read_tiers
+from tasks.engine.rules import OnTimeout, OrderType, check_carry, check_entries
+from tasks.engine.slippage import written
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -38,6 +41,16 @@ Instant = Annotated[datetime, AfterValidator(_as_utc)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
+
+
+def _slippage(given: str | float) -> str | float:
+    try:
+        return written(given)
+    except BadInput as error:
+        raise ValueError(str(error)) from None
+
+
+SlippageModel = Annotated[str | float, AfterValidator(_slippage)]
 
 
 def _check_order(start: datetime | None, end: datetime | None) -> None:
@@ -80,7 +93,6 @@ class Trading(BaseModel):
     fraction: float = Field(1.0, gt=0, le=1, description="Share of the equity that a full signal puts in.")
     amount: Positive | None = Field(None, description="Fixed amount of a full signal, instead of the fraction.")
     fee: float | None = Field(None, ge=0, lt=1, description="Fee a side as a fraction; empty: the market's taker fee.")
-    slippage: float = Field(0.0005, ge=0, lt=1, description="Price paid worse than the market's, as a fraction.")
     stop_loss: Share | None = Field(None, description="Leave when the price is this fraction against the entry.")
     take_profit: Positive | None = Field(
         None, description="Leave when the price is this fraction in favour of the entry."
@@ -113,11 +125,87 @@ class Trading(BaseModel):
         return DEFAULT_FEE if asked is None else asked
 
 
-class Backtesting(Trading, Span):
+class Entering(Trading):
+    """What the backtest of one market has beside: entries that wait, positions that end, costs by size and by time.
+
+    A session's limit orders wait for seconds instead, and its costs are what they are.
+    """
+
+    slippage: SlippageModel = Field(
+        0.0005,
+        description="Price paid worse than the market's: 0.0005, spread:0.0004, volume:0.1, sqrt:0.7 or a sum by +.",
+    )
+    maker_fee: float | None = Field(
+        None, ge=0, lt=1, description="Fee of entries that have waited at a limit; empty: the market's, or the fee."
+    )
+    fee_tiers: tuple[str, ...] = Field(
+        (), description="Fees from so much traded in 30 days on, volume:maker:taker as in 10000:0.002:0.0035."
+    )
+    borrow: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="Yearly rate that a short position pays for what it has borrowed."
+    )
+    funding: float | None = Field(
+        None,
+        gt=-1,
+        lt=1,
+        description="Rate that longs pay to shorts at each time of funding; below 0: the other way.",
+    )
+    funding_hours: float = Field(8.0, gt=0, le=24, description="Hours between two times of funding, from midnight on.")
+    order_type: OrderType = Field("market", description="How a position is entered; exits are market.")
+    limit_offset: float = Field(
+        0.0, ge=0, lt=1, description="Fraction by which a limit price is better than the close that was decided on."
+    )
+    limit_bars: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Candles after which a limit order that is not filled is cancelled; empty: never."
+    )
+    on_timeout: OnTimeout = Field("cancel", description="What becomes of a limit order then.")
+    max_bars: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Candles after which a position is sold, whatever the signal."
+    )
+    long_only: bool = Field(False, description="Take a signal to be short as one to hold nothing.")
+
+    @model_validator(mode="after")
+    def _entries_can_be(self) -> Self:
+        try:
+            check_entries(self.order_type, self.limit_offset, self.limit_bars, self.on_timeout)
+            check_carry(self.borrow, self.funding, self.funding_hours)
+            read_tiers(self.fee_tiers)
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        if self.fee_tiers and not (self.fee is None and self.maker_fee is None):
+            raise ValueError("fee_tiers are given and a fee beside them: give one or the other")
+        return self
+
+    @property
+    def only_alone(self) -> str | None:
+        """What of it only the backtest of one market has, in a word; None where nothing is asked for."""
+        asked = {
+            "order_type limit": self.order_type == "limit",
+            "max_bars": self.max_bars is not None,
+            "maker_fee": self.maker_fee is not None,
+            "fee_tiers": bool(self.fee_tiers),
+            f"slippage {self.slippage}": isinstance(self.slippage, str),
+            "borrow": bool(self.borrow),
+            "funding": bool(self.funding),
+        }
+        return next((name for name, given in asked.items() if given), None)
+
+
+class Backtesting(Entering, Span):
     """What backtests of one market and of many have in common."""
 
-    long_only: bool = Field(False, description="Take a signal to be short as one to hold nothing.")
+    detail: Timeframe | None = Field(
+        None, description="Length of finer candles of the lake that tell what comes first inside a candle, such as 1m."
+    )
     refresh: bool = Field(False, description="Ask the exchange for newer candles first; else only if there are none.")
+
+    @model_validator(mode="after")
+    def _detail_goes_into_candles(self) -> Self:
+        if self.detail is not None:
+            whole, part = parse_timeframe(self.timeframe), parse_timeframe(self.detail)
+            if part >= whole or whole % part:
+                raise ValueError(f"detail {self.detail} does not go into candles of {self.timeframe}: give a finer one")
+        return self
 
 
 class BacktestParameters(Backtesting, Series):
@@ -161,6 +249,9 @@ class PortfolioParameters(Backtesting):
             raise ValueError(f"tolerance {self.tolerance:g} needs rebalance_every: with 1 each candle is looked at")
         if self.amount is not None and self.alone is None:
             raise ValueError("amount is of no use to a portfolio: its weights are shares of the equity")
+        asked = self.only_alone or (self.detail and "detail")
+        if asked and self.alone is None:
+            raise ValueError(f"{asked} is of the backtest of one market: a portfolio has none, so leave it out")
         return self
 
     @property
@@ -183,6 +274,7 @@ class PortfolioParameters(Backtesting):
 class LiveParameters(Trading):
     """A live session: one account a symbol, each with its share of the cash. Spot markets, long only."""
 
+    slippage: float = Field(0.0005, ge=0, lt=1, description="Price paid worse than the market's, as a fraction.")
     exchange: str = Field("practice", min_length=1, description="An exchange of ccxt, or practice.")
     symbols: Symbols = Field(("BTC/USD",), description="Markets, such as BTC/USD; the cash is split evenly.")
     timeframe: Timeframe = Field("1m", description="Length of a candle: 1m, 1h, 1d.")
@@ -240,10 +332,9 @@ Sampler = Literal["tpe", "random", "qmc", "cmaes", "nsga2", "nsga3", "gp"]
 Pruner = Literal["median", "halving", "hyperband"]
 
 
-class SweepParameters(Trading, Markets):
+class SweepParameters(Entering, Markets):
     """Backtests of a strategy, and what of its parameters, markets and time is varied."""
 
-    long_only: bool = Field(False, description="Take a signal to be short as one to hold nothing.")
     refresh: bool = Field(False, description="Ask the exchange for newer candles first; else only if there are none.")
     grid: dict[str, str] = Field(
         default_factory=dict, description="Values of a parameter: from:to:step as in fast=5:50:5, or fast=5,10,20."

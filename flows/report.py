@@ -11,6 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
 from data.settings import settings
+from flows.detail import in_words
 from tasks.evaluate import portfolio_table, trade_table
 from tasks.fetch import Fact, Series
 
@@ -76,12 +77,14 @@ def cells(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _markdown(run_id: str, manifest: dict[str, Any], portfolio: pd.DataFrame) -> str:
     parameters = ", ".join(f"{name} {value}" for name, value in manifest["parameters"].items()) or "none"
     costs = manifest["costs"]
+    slippage = f"{costs['slippage']:.2%}" if isinstance(costs["slippage"], float) else costs["slippage"]
+    known = f" Detail: {in_words(manifest)}." if manifest.get("detail") else ""
     rows = "\n".join(f"| {name} | {value} |" for name, value in portfolio.itertuples(index=False))
     return f"""# {manifest["strategy"]} on {manifest["symbol"]} {manifest["timeframe"]}
 
 Run [`{run_id}`]({dashboard_address(run_id)}): {manifest["candles"]:,} candles of {manifest["exchange"]},
 {manifest["start"][:16]} to {manifest["end"][:16]} UTC. Parameters: {parameters}.
-Fee {costs["fee"]:.2%} and slippage {costs["slippage"]:.2%} a side, cash {manifest["cash"]:,.0f}.
+Fee {costs["fee"]:.2%} and slippage {slippage} a side, cash {manifest["cash"]:,.0f}.{known}
 
 | | |
 |---|---|

@@ -11,8 +11,9 @@ import pandas as pd
 from data.errors import JarvisError
 from data.tables import TABLES
 from data.timeframe import parse_timeframe
+from flows.terms import times
 from flows.trials import part_of, target_of
-from tasks.backtest import simulate_portfolio
+from tasks.backtest import Detail, simulate_portfolio
 from tasks.engine.changes import Changes
 from tasks.evaluate.basket import basket
 from tasks.evaluate.figure import Figures
@@ -31,7 +32,11 @@ COLUMNS = tuple(name for name in TABLES["sensitivity"].schema.names if name != "
 
 
 def sensitivity(
-    candles: pd.DataFrame, target: Changes, strategy: Strategy, manifest: Mapping[str, Any]
+    candles: pd.DataFrame,
+    target: Changes,
+    strategy: Strategy,
+    manifest: Mapping[str, Any],
+    detail: Detail | None = None,
 ) -> pd.DataFrame:
     """Return rows as in the table sensitivity, without `run_id`: the costs 0 to 3 times, each parameter a step away.
 
@@ -41,9 +46,9 @@ def sensitivity(
     shared = strategy.shared(candles)
 
     def with_other(other: Strategy) -> Row:
-        return _figures(candles, target_of(candles, other, shared), manifest)
+        return _figures(candles, target_of(candles, other, shared), manifest, detail)
 
-    rows = costs_varied(candles, target, manifest) + _parameters_varied(strategy, len(candles), with_other)
+    rows = costs_varied(candles, target, manifest, detail) + _parameters_varied(strategy, len(candles), with_other)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -67,15 +72,14 @@ def portfolio_sensitivity(
     return pd.DataFrame(rows + _parameters_varied(strategy, size, with_other), columns=list(COLUMNS))
 
 
-def costs_varied(candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any]) -> list[Row]:
+def costs_varied(
+    candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any], detail: Detail | None = None
+) -> list[Row]:
     """Return rows for the costs 0, 1, 2 and 3 times."""
     rows = []
     for multiple in MULTIPLES:
-        costs = {
-            name: value * multiple if isinstance(value, int | float) else value
-            for name, value in manifest["costs"].items()
-        }
-        rows.append(_costs_row(multiple) | _figures(candles, target, {**manifest, "costs": costs}))
+        varied = {**manifest, "costs": times(manifest["costs"], multiple)}
+        rows.append(_costs_row(multiple) | _figures(candles, target, varied, detail))
     return rows
 
 
@@ -99,9 +103,9 @@ def _parameters_varied(strategy: Strategy, candles: int, with_other: Callable[[S
     return rows
 
 
-def _figures(candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any]) -> Row:
+def _figures(candles: pd.DataFrame, target: Changes, manifest: Mapping[str, Any], detail: Detail | None) -> Row:
     try:
-        part = part_of(candles, slice(0, len(candles)), manifest)
+        part = part_of(candles, slice(0, len(candles)), manifest, detail)
         measured = part.course.measure([target])
     except JarvisError as error:
         return {"note": str(error)}

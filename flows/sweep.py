@@ -26,6 +26,7 @@ from flows.progress import progress, say
 from flows.report import cells, flow_run_id, tag
 from flows.runner import crew
 from flows.spec import Spec, candles_of, folds_of
+from flows.terms import cost_columns
 from flows.walk_forward import Walk, chosen, walk_forward
 from tasks.evaluate.ranking import best_compromises
 from tasks.evaluate.verdict import rank
@@ -240,7 +241,7 @@ def _run_row(run: str, manifest: dict[str, Any], candles_version: int) -> dict[s
         "parameters": canonical(manifest["parameters"]),
         "start_ts": pd.Timestamp(manifest["start"]),
         "end_ts": pd.Timestamp(manifest["end"]),
-        **manifest["costs"],
+        **cost_columns(manifest),
         "candles_version": candles_version,
         "manifest": canonical(manifest),
         "flow_run_id": flow_run_id(),

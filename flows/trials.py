@@ -15,6 +15,8 @@ import pandas as pd
 from data.errors import JarvisError
 from data.runs import canonical
 from data.timeframe import parse_timeframe
+from flows.terms import terms_in
+from tasks.backtest import Detail
 from tasks.backtest.sweep import Course
 from tasks.engine.changes import Changes, changes_of, checked, cut
 from tasks.evaluate.trial import OBJECTIVES, Stretch, kept_every
@@ -154,10 +156,17 @@ def _plain(name: str, column: npt.NDArray[np.float64]) -> list[float | None]:
     return [None if value != value else kind(value) for value in column.tolist()]  # noqa: PLR0124
 
 
-def part_of(candles: pd.DataFrame, span: slice, manifest: Mapping[str, Any]) -> Part:
-    """Return some of the candles with an account of its own, on the terms of the manifest."""
+def part_of(candles: pd.DataFrame, span: slice, manifest: Mapping[str, Any], detail: Detail | None = None) -> Part:
+    """Return some of the candles with an account of its own, on the terms of the manifest; `detail` is that of all."""
     own, timeframe = candles.iloc[span], parse_timeframe(manifest["timeframe"])
     opens = pd.DatetimeIndex(own.index).as_unit("us").asi8
     stretch = Stretch(opens, round(timeframe.total_seconds() * 1e6), manifest["calendar"], manifest["cash"])
-    terms = manifest["costs"] | manifest["sizing"] | manifest["stops"] | manifest["limits"]
-    return Part(span, stretch, Course(own, stretch.ends, cash=manifest["cash"], timeframe=timeframe, **terms))
+    course = Course(
+        own,
+        stretch.ends,
+        cash=manifest["cash"],
+        timeframe=timeframe,
+        detail=None if detail is None else detail.part(span),
+        **terms_in(manifest),
+    )
+    return Part(span, stretch, course)

@@ -15,6 +15,7 @@ from data.sweep_metrics import WALK_FORWARD_METRICS
 from data.tables import TABLES
 from data.timeframe import parse_timeframe
 from flows.spec import Spec, candles_of, folds_of
+from flows.terms import terms_in
 from flows.trials import Trials
 from tasks.backtest import simulate
 from tasks.evaluate.folds import Fold
@@ -97,8 +98,7 @@ def _target(until: pd.DataFrame, strategy: Strategy, fold: Fold) -> Any:
 
 def _account(candles: pd.DataFrame, target: Any, told: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     timeframe, cash = parse_timeframe(told["timeframe"]), told["cash"]
-    terms = told["costs"] | told["sizing"] | told["stops"] | told["limits"]
-    traded = simulate(candles, target, symbol=told["symbol"], cash=cash, timeframe=timeframe, **terms)
+    traded = simulate(candles, target, symbol=told["symbol"], cash=cash, timeframe=timeframe, **terms_in(told))
     tables = traded.equity, traded.trades, traded.fills, candles
     found = evaluate(*tables, cash=cash, timeframe=told["timeframe"], calendar=told["calendar"]).set_index("metric")
     rows = found.loc[list(_SOURCES.values())].reset_index(drop=True)

@@ -12,14 +12,17 @@ import pandas as pd
 from data.errors import BadInput
 from tasks.backtest.portfolio import PortfolioSimulation, simulate_portfolio
 from tasks.backtest.simulation import Simulation, simulate
+from tasks.engine.detail import Detail, fit_detail
 from tasks.engine.rules import Terms
 from tasks.stage import stage
 
 __all__ = [
+    "Detail",
     "PortfolioSimulation",
     "Simulation",
     "execute_backtest",
     "execute_portfolio_backtest",
+    "fit_detail",
     "simulate",
     "simulate_portfolio",
 ]
@@ -34,6 +37,7 @@ def execute_backtest(
     cash: float = 100_000.0,
     timeframe: timedelta | None = None,
     gap_after: npt.ArrayLike | None = None,
+    detail: Detail | None = None,
     **terms: Unpack[Terms],
 ) -> Simulation:
     """Trade the signal of a signals frame over the candles that it was made from; `simulate` says how."""
@@ -46,6 +50,7 @@ def execute_backtest(
         timeframe=timeframe,
         gap_after=gap_after,
         symbol=symbol,
+        detail=detail,
         **terms,
     )
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from data.errors import BadInput, unknown
 from tasks.engine import codes, frames, inputs
-from tasks.engine.rules import Limits, Rules, Terms, check_cash, check_policy, read_terms
+from tasks.engine.rules import Limits, Rules, Terms, check_cash, check_policy, read_terms, refuse_beyond
 
 if TYPE_CHECKING:
     from tasks.engine.codes import Log
@@ -69,8 +69,9 @@ def simulate_portfolio(
     `candles` are those of each symbol, as in `simulate`; they need not be of the same instants. A *bar* is an instant
     at which any of them has a candle. `weights` has one row a bar and one column a symbol: the wanted position as a
     fraction of the equity of the whole, -1 to 1; NaN: no signal. `markets` has terms of single symbols, which go before
-    `terms`; `gap_after` is by symbol. What is not said here is as in `simulate`, and a portfolio of one symbol, without
-    rebalancing, is that symbol's `simulate` to the last bit.
+    `terms`; `gap_after` is by symbol. Entries at a limit, `max_bars` and detail are none of a portfolio's. What is not
+    said here is as in `simulate`, and a portfolio of one symbol, without rebalancing, is that symbol's `simulate` to
+    the last bit.
 
     **Decision.** A weight is decided on at the close of its bar, and executed at its symbol's next open, be that a bar
     later or many; until then a newer signal takes its place. What stands before a symbol's first candle is no signal.
@@ -213,6 +214,7 @@ def _read(name: str, frame: pd.DataFrame, gap_after: npt.ArrayLike | None, terms
     """Check one symbol's candles and terms."""
     try:
         rules, limits = read_terms(Terms(**terms))  # type: ignore[typeddict-item]
+        refuse_beyond(rules, limits, "a portfolio")
         if rules.amount:
             raise BadInput("a fixed amount has no place in a portfolio: its weights are fractions of the equity")
         bars = inputs.read_bars(frame)

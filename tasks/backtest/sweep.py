@@ -13,6 +13,9 @@ import pandas as pd
 
 from tasks.engine import codes, inputs
 from tasks.engine.changes import Changes, joined, spread
+from tasks.engine.costs import read_costs
+from tasks.engine.detail import Detail, fine_of
+from tasks.engine.fees import read_tiers
 from tasks.engine.rules import Terms, check_cash, read_terms, target_decides
 
 if TYPE_CHECKING:
@@ -39,14 +42,24 @@ class Course:
     """
 
     def __init__(
-        self, candles: pd.DataFrame, ends: Ints, *, cash: float, timeframe: timedelta, **terms: Unpack[Terms]
+        self,
+        candles: pd.DataFrame,
+        ends: Ints,
+        *,
+        cash: float,
+        timeframe: timedelta,
+        detail: Detail | None = None,
+        **terms: Unpack[Terms],
     ) -> None:
         self.cash = check_cash(cash)
         self._rules, self._limits = read_terms(terms)
         self._bars: Bars = inputs.read_bars(candles)
         inputs.check_prices(self._bars)
+        self._fine = fine_of(detail, candles.index, self._rules)
         self._ts = inputs.read_instants(self._bars.ts)
         self._length = inputs.find_length(self._bars.ts, timeframe)
+        self._costs = read_costs(terms, self._rules, candles, self._bars, self._length)
+        self._tiers = read_tiers(terms.get("fee_tiers"))
         self._ends = np.ascontiguousarray(ends, np.int64)
 
     def measure(self, targets: Sequence[Changes]) -> Measured:
@@ -75,7 +88,7 @@ class Course:
             accounts, orders, trades = self._books(1)
             goal = inputs.frozen(spread(target, len(self._ts)))
             kernel.measure(
-                *(accounts, orders, trades, self._ts, *self._bars[1:], goal),
+                *(accounts, orders, trades, self._ts, *self._bars[1:], goal, self._fine, self._costs),
                 *(self._rules, self._limits, self._ends, into.values[row], into.tallies[row : row + 1]),
             )
 
@@ -83,7 +96,7 @@ class Course:
         """Return so many accounts, and room for the orders and trades of a bar."""
         from tasks.engine import kernel
 
-        account = kernel.new_account(self.cash, self._rules, self._limits, self._length)
+        account = kernel.new_account(self.cash, self._rules, self._limits, self._length, self._tiers)
         rows = 2 * codes.ORDERS_A_BAR
         return np.repeat(account, count), np.empty(rows, codes.ORDER), np.empty(rows, codes.TRADE)
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from tasks.engine import codes, frames, inputs
 from tasks.engine.codes import Log, with_room
 from tasks.engine.inputs import Bars, Ints
-from tasks.engine.rules import Limits, Rules
+from tasks.engine.rules import Limits, Rules, refuse_beyond
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -69,12 +69,14 @@ class Levels(NamedTuple):
 class Books:
     """The account of one market. Instants are microseconds since 1970 UTC, those of candles their openings.
 
-    The candle in which fills, orders and exits are taken to lie is the one after those that were closed.
+    The candle in which fills, orders and exits are taken to lie is the one after those that were closed. Raises
+    BadInput for terms that only the backtest of one market has.
     """
 
     def __init__(self, cash: float, rules: Rules, limits: Limits, timeframe: timedelta) -> None:
         from tasks.engine import kernel
 
+        refuse_beyond(rules, limits, "a session's account")
         self._kernel = kernel
         self._rules, self._limits = rules, limits
         self._account = kernel.new_account(cash, rules, limits, timeframe // MICROSECOND)

@@ -8,8 +8,8 @@ import numpy.typing as npt
 Log = npt.NDArray[np.void]
 """Rows as in `ORDER` or `TRADE`."""
 
-EVENTS = ("filled", "rejected", "intent")
-FILLED, REJECTED, INTENT = range(len(EVENTS))
+EVENTS = ("filled", "rejected", "intent", "cancelled", "accepted")
+FILLED, REJECTED, INTENT, CANCELLED, ACCEPTED = range(len(EVENTS))
 
 LEGS = ("close", "open", "exit")
 """Close is a signal's order to be flat, open its order for a size, exit a stop, a take-profit or a limit of risk."""
@@ -26,10 +26,22 @@ REASONS = (
     "ruin",
     "daily_loss",
     "drawdown",
+    "time",
     "flatten",
     "rebalance",
 )
-SIGNAL, STOP_LOSS, TRAILING_STOP, TAKE_PROFIT, RUIN, DAILY_LOSS, DRAWDOWN, FLATTEN, REBALANCE = range(len(REASONS))
+(
+    SIGNAL,
+    STOP_LOSS,
+    TRAILING_STOP,
+    TAKE_PROFIT,
+    RUIN,
+    DAILY_LOSS,
+    DRAWDOWN,
+    TIME,
+    FLATTEN,
+    REBALANCE,
+) = range(len(REASONS))
 """Flatten is a person's order to sell all, which no backtest has; rebalance restores a weight, in a portfolio."""
 
 REFUSALS = (
@@ -46,11 +58,17 @@ REFUSALS = (
     "max_orders",
     "max_position",
     "no_cash",
+    "no_volume",
+    "replaced",
+    "timeout",
+    "left",
 )
-"""Why an order was refused, in a word each; the sentences are in `frames`, as they name the limits."""
+"""Why an order was refused or, by the last ones, cancelled, in a word each; the sentences are in `frames`, as they name
+the limits."""
 # Never 0: that is "not refused".
 NO_EQUITY, NO_STEP, NO_AMOUNT, NO_COST, NO_CASH = range(len(REASONS), len(REASONS) + 5)
 DRAWN_DOWN, DAY_LOST, COOLING, STALE, ADRIFT, TOO_MANY, NO_ROOM, NO_SHARE = range(NO_CASH + 1, NO_CASH + 9)
+NO_VOLUME, REPLACED, TIMEOUT, LEFT = range(NO_SHARE + 1, NO_SHARE + 5)
 
 ORDER = np.dtype(
     [
@@ -62,6 +80,8 @@ ORDER = np.dtype(
         ("reason", "i8"),
         ("side", "i8"),
         ("trade", "i8"),
+        ("attempt", "i4"),
+        ("maker", "i4"),
         ("amount", "f8"),
         ("trigger", "f8"),
         ("price", "f8"),
@@ -72,7 +92,8 @@ ORDER = np.dtype(
     ]
 )
 """An order and, where it was filled, its fill; `market` is the price before slippage, `position` what is held after,
-and `cash`, of a fill alone, what is left of it."""
+and `cash`, of a fill alone, what is left of it. `attempt` counts the orders of one decision and leg from 1; `maker` is
+1 where the fill took an order that waited."""
 
 TRADE = np.dtype(
     [
@@ -84,11 +105,12 @@ TRADE = np.dtype(
         ("exited", "f8"),
         ("exit_price", "f8"),
         ("fees", "f8"),
+        ("carry", "f8"),
         ("worst", "f8"),
         ("best", "f8"),
     ]
 )
-"""A round trip; `exit_order` is -1 while it is open."""
+"""A round trip; `exit_order` is -1 while it is open, `carry` what it has cost to hold."""
 
 TALLY = np.dtype(
     [
@@ -107,8 +129,8 @@ TALLY = np.dtype(
 """What a pass without curves and logs adds up: `ruin` is the first bar without equity (-1: none) and `worth` the equity
 at it; `held` counts the closes with a position, `gain` and `loss` (above 0) are of closed trades."""
 
-ORDERS_A_BAR = 3
-"""At most: close, open, and an exit inside the bar."""
+ORDERS_A_BAR = 4
+"""At most: one that waited and is cancelled, close, open, and an exit inside the bar."""
 
 
 def with_room(log: Log, used: int) -> Log:

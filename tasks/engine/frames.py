@@ -41,12 +41,17 @@ def reasons(rules: Rules, limits: Limits) -> tuple[str, ...]:
         f"{limits.max_orders_a_day:g} orders were placed on this day",
         "the limits of order and position leave nothing to add",
         "the other positions leave no cash for it",
+        "nothing was traded in the candles before, so that its impact is not known",
+        "the next decision took its place",
+        f"it was not filled in {rules.limit_bars:g} candles",
+        "the position that it would have added to was left",
     )
 
 
 def order_ids(orders: Log, index: pd.DatetimeIndex, symbols: pa.Array | None = None) -> pa.Array:
     """Name each order by its decision's candle, its side and its leg: `2024-01-02T00:00:00Z-buy-open`.
 
+    The second of the same decision and leg, as where an order that was cancelled is made at market, ends with `-2`.
     Where symbols are given, one an order, an id ends with its own.
     """
     instants = index.asi8[orders["decision"]]
@@ -54,13 +59,21 @@ def order_ids(orders: Log, index: pd.DatetimeIndex, symbols: pa.Array | None = N
     day_and_time = pa.array(instants.view("datetime64[us]").astype(f"datetime64[{unit}]")).cast(pa.string())
     decided = pc.binary_join_element_wise(pc.replace_substring(day_and_time, " ", "T"), "Z", "")
     parts = [decided, _words(orders["side"] > 0, SIDES), _words(orders["leg"], LEGS)]
-    return pc.binary_join_element_wise(*parts, *([] if symbols is None else [symbols]), "-")
+    ids = pc.binary_join_element_wise(*parts, *([] if symbols is None else [symbols]), "-")
+    again = orders["attempt"] > 1
+    if not again.any():
+        return ids
+    number = pa.array(orders["attempt"].astype(np.int64)).cast(pa.string())
+    return pc.if_else(pa.array(again), pc.binary_join_element_wise(ids, number, "-"), ids)
 
 
 def order_frame(
     orders: Log, ids: pa.Array, index: pd.DatetimeIndex, words: Sequence[str], symbol: str | pa.Array
 ) -> pd.DataFrame:
-    """One row an order: filled, rejected, or still an intent after the last candle; `words` are those of `reasons`."""
+    """One row an order: filled, rejected, cancelled, or after the last candle still waiting or an intent.
+
+    `words` are those of `reasons`.
+    """
     return _frame(
         symbol=_each(symbol, len(orders)),
         order_id=ids,
@@ -90,7 +103,7 @@ def fill_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, symbol: str 
         amount=fills["amount"],
         fee=fills["fee"],
         fee_currency=pa.nulls(len(fills), pa.string()),
-        liquidity=pa.repeat("taker", len(fills)),
+        liquidity=_words(fills["maker"], ("taker", "maker")),
         reason=_words(fills["reason"], REASONS),
     )
 
@@ -115,7 +128,7 @@ def trade_frame(
     absent = np.searchsorted(gaps, last_bar) - np.searchsorted(gaps, orders["decision"][entry])
     entry_holding = trades["amount"] * trades["entry_price"]
     exit_holding = trades["amount"] * trades["exit_price"]
-    profit = side * (exit_holding - entry_holding) - trades["fees"]
+    profit = side * (exit_holding - entry_holding) - trades["fees"] - trades["carry"]
     exit_reason = orders["reason"][leave] if len(trades) else leave
     columns = {
         "symbol": _each(symbol, len(trades)),
@@ -130,6 +143,7 @@ def trade_frame(
         "entry_holding": entry_holding,
         "exit_holding": exit_holding,
         "fees": trades["fees"],
+        "carry": trades["carry"],
         "profit": profit,
         "return": profit / entry_holding,
         "exit_reason": _words(exit_reason, REASONS, absent=is_open),
@@ -143,15 +157,22 @@ def trade_frame(
     return _frame(**columns)
 
 
-def equity_frame(bars: Bars, orders: Log, cash: float, equity: Floats) -> pd.DataFrame:
-    """One row a candle, valued at its close. Drawdown is from the highest equity so far, the cash at the start too."""
+def equity_frame(bars: Bars, orders: Log, cash: float, equity: Floats, *, carried: bool) -> pd.DataFrame:
+    """One row a candle, valued at its close. Drawdown is from the highest equity so far, the cash at the start too.
+
+    `carried`: cash is moved between fills too.
+    """
     fills, size = orders[orders["event"] == FILLED], equity.size
     lasting = np.diff(fills["bar"], prepend=0, append=size)
     peak = np.maximum.accumulate(np.concatenate(([cash], equity)))[1:]
+    position = np.repeat(np.concatenate(([0.0], fills["position"])), lasting)
+    left = (
+        np.repeat(np.concatenate(([cash], fills["cash"])), lasting) if not carried else equity - position * bars.closes
+    )
     return _frame(
         ts=bars.ts,
-        cash=np.repeat(np.concatenate(([cash], fills["cash"])), lasting),
-        position=np.repeat(np.concatenate(([0.0], fills["position"])), lasting),
+        cash=left,
+        position=position,
         price=bars.closes.copy(),  # the frame may be written to, the candles may not
         equity=equity.copy(),
         drawdown=equity / peak - 1.0,

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, TypedDict
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, TypedDict, cast, get_args
 
 from data.errors import BadInput, unknown
+from tasks.engine.fees import Tier, read_tiers
+from tasks.engine.slippage import Slippage, read_slippage
+
+OrderType = Literal["market", "limit"]
+OnTimeout = Literal["cancel", "market"]
+
+COLUMN = "column"
+"""Given as the rate of funding: the candles have a column `funding`."""
+
+FUNDING_HOURS = 8.0
+"""Between two payments of funding, from midnight UTC on: the usual interval."""
 
 
 class Rules(NamedTuple):
     """Numbers only, as compiled code takes them; what is absent has the value that makes it void."""
 
     fee: float
-    """Fraction of the cost, a side."""
+    """Fraction of the cost, a side, of an order that takes; by tiers, that of the first."""
     slippage: float
-    """Fraction of the price, in the direction that hurts."""
+    """Fraction of the price, in the direction that hurts; what grows with the order comes on top."""
     fraction: float
     """Share of equity that a target of 1 stands for."""
     amount: float
@@ -27,6 +39,23 @@ class Rules(NamedTuple):
     """Amounts are multiples of it; 0: any amount. In base currency, as the next; the third in quote currency."""
     min_amount: float
     min_cost: float
+    limit_bars: float
+    """Bars for which an entry waits at its limit price, infinite: until the next decision; 0: entries are at market."""
+    limit_offset: float
+    """Fraction of the close that was decided on, by which the limit price is better."""
+    limit_to_market: float
+    """1: an entry that was not filled in these bars is made at market; 0: it is cancelled."""
+    price_step: float
+    """Limit prices are multiples of it; 0: any price. In quote currency."""
+    maker_fee: float
+    """As `fee`, of an entry that has waited at its limit."""
+    tiers: float
+    """Fee tiers there are: the account has them; 0: none."""
+    impact: float
+    """Impact of an order is this * friction * amount ** power; 0: none. The friction is a series of `costs`."""
+    power: float
+    carried: float
+    """1: to hold a position costs what the series of `costs` say; 0: nothing."""
 
 
 class Limits(NamedTuple):
@@ -48,6 +77,8 @@ class Limits(NamedTuple):
     """Fraction that the price may be off the close that was decided on, for an entry."""
     max_signal_age: float
     """Seconds after its candle's close until which a signal to enter is acted on."""
+    max_bars: float
+    """Closes with a position after which it is sold."""
     long_only: float
     """1: a target below 0 is taken as 0; 0: not so."""
 
@@ -56,7 +87,12 @@ class Terms(TypedDict, total=False):
     """What `simulate` may be told beside candles and target; `make_rules` and `make_limits` have the defaults."""
 
     fee: float
-    slippage: float
+    maker_fee: float | None
+    fee_tiers: Sequence[Tier | str] | None
+    slippage: float | str | Slippage
+    borrow: float | None
+    funding: float | str | None
+    funding_hours: float
     fraction: float
     amount: float | None
     stop_loss: float | None
@@ -65,6 +101,11 @@ class Terms(TypedDict, total=False):
     amount_step: float | None
     min_amount: float | None
     min_cost: float | None
+    order_type: OrderType
+    limit_offset: float
+    limit_bars: int | None
+    on_timeout: OnTimeout
+    price_step: float | None
     max_position: float | None
     max_order: float | None
     max_orders_a_day: int | None
@@ -73,6 +114,7 @@ class Terms(TypedDict, total=False):
     cooldown: int
     max_deviation: float | None
     max_signal_age: float | None
+    max_bars: int | None
     long_only: bool
 
 
@@ -89,7 +131,12 @@ def read_terms(terms: Terms) -> tuple[Rules, Limits]:
 def make_rules(
     *,
     fee: float = 0.004,
-    slippage: float = 0.0005,
+    maker_fee: float | None = None,
+    fee_tiers: Sequence[Tier | str] | None = None,
+    slippage: float | str | Slippage = 0.0005,
+    borrow: float | None = None,
+    funding: float | str | None = None,
+    funding_hours: float = FUNDING_HOURS,
     fraction: float = 1.0,
     amount: float | None = None,
     stop_loss: float | None = None,
@@ -98,13 +145,24 @@ def make_rules(
     amount_step: float | None = None,
     min_amount: float | None = None,
     min_cost: float | None = None,
+    order_type: OrderType = "market",
+    limit_offset: float = 0.0,
+    limit_bars: int | None = None,
+    on_timeout: OnTimeout = "cancel",
+    price_step: float | None = None,
 ) -> Rules:
     """Check each number and put the void value where one is absent. Raises BadInput naming the first bad one."""
+    check_entries(order_type, limit_offset, limit_bars, on_timeout)
+    waits, step = order_type == "limit", _within("price_step", price_step, absent=0.0)
     if amount is not None and fraction != 1.0:
         raise BadInput(f"amount {amount:g} and fraction {fraction:g} are both given: size by one of them")
+    model, tiers = read_slippage(slippage), read_tiers(fee_tiers)
+    taker = _within("fee", fee, 0.0, 1.0, low_included=True)
+    maker = _within("maker_fee", maker_fee, 0.0, 1.0, low_included=True, absent=taker)
+    check_carry(borrow, funding, funding_hours)
     return Rules(
-        fee=_within("fee", fee, 0.0, 1.0, low_included=True),
-        slippage=_within("slippage", slippage, 0.0, 1.0, low_included=True),
+        fee=tiers[0][2] if tiers else taker,
+        slippage=model.fraction,
         fraction=_within("fraction", fraction, 0.0, 1.0, high_included=True),
         amount=_within("amount", amount, absent=0.0),
         stop_loss=_within("stop_loss", stop_loss, 0.0, 1.0, absent=math.inf),
@@ -113,6 +171,15 @@ def make_rules(
         amount_step=_within("amount_step", amount_step, absent=0.0),
         min_amount=_within("min_amount", min_amount, low_included=True, absent=0.0),
         min_cost=_within("min_cost", min_cost, low_included=True, absent=0.0),
+        limit_bars=_whole("limit_bars", limit_bars, 1.0, absent=math.inf) if waits else 0.0,
+        limit_offset=_within("limit_offset", limit_offset, 0.0, 1.0, low_included=True),
+        limit_to_market=float(on_timeout == "market"),
+        price_step=step if waits else 0.0,
+        maker_fee=tiers[0][1] if tiers else maker,
+        tiers=float(len(tiers)),
+        impact=model.impact,
+        power=model.power,
+        carried=float(bool(borrow or funding)),
     )
 
 
@@ -126,6 +193,7 @@ def make_limits(
     cooldown: int = 0,
     max_deviation: float | None = None,
     max_signal_age: float | None = None,
+    max_bars: int | None = None,
     long_only: bool = False,
 ) -> Limits:
     """Check each number and put the void value where one is absent. Raises BadInput naming the first bad one."""
@@ -138,8 +206,22 @@ def make_limits(
         cooldown=_whole("cooldown", cooldown, 0.0),
         max_deviation=_within("max_deviation", max_deviation, 0.0, 1.0, absent=math.inf),
         max_signal_age=_within("max_signal_age", max_signal_age, absent=math.inf),
+        max_bars=_whole("max_bars", max_bars, 1.0, absent=math.inf),
         long_only=float(long_only),
     )
+
+
+def refuse_beyond(rules: Rules, limits: Limits, who: str) -> None:
+    """Raise BadInput for terms that the backtest of one market has alone; `who` is what lacks them."""
+    for name, asked in (
+        ("order_type limit", rules.limit_bars > 0.0),
+        ("max_bars", limits.max_bars < math.inf),
+        ("fee_tiers", rules.tiers > 0.0),
+        ("impact in its slippage", rules.impact > 0.0),
+        ("borrow and no funding", rules.carried > 0.0),
+    ):
+        if asked:
+            raise BadInput(f"{who} has no {name}: only the backtest of one market has, so leave it out")
 
 
 def target_decides(rules: Rules, limits: Limits) -> bool:
@@ -164,9 +246,35 @@ def check_policy(every: int | None, tolerance: float, gross: float) -> tuple[int
     )
 
 
+def check_carry(borrow: float | None, funding: float | str | None, funding_hours: float) -> tuple[float, float, float]:
+    """Return the yearly rate of borrowing, the rate of funding (NaN: the candles have it) and the hours between.
+
+    Raises BadInput naming the first bad one.
+    """
+    rate = math.nan if funding == COLUMN else _within("funding", cast("float | None", funding), -1.0, 1.0, absent=0.0)
+    hours = _within("funding_hours", funding_hours, 0.0, 24.0, high_included=True)
+    if not (24.0 / hours).is_integer():
+        raise BadInput(f"funding_hours must divide a day, and {hours:g} do not")
+    return _within("borrow", borrow, low_included=True, absent=0.0), rate, hours
+
+
 def check_cash(cash: float) -> float:
     """Return the money at the start. Raises BadInput unless it is above 0."""
     return _within("cash", cash)
+
+
+def check_entries(order_type: str, limit_offset: float, limit_bars: int | None, on_timeout: str) -> None:
+    """Raise BadInput for words that are none, and for what is said of limit orders where entries are at market."""
+    for name, word, words in (
+        ("order_type", order_type, get_args(OrderType)),
+        ("on_timeout", on_timeout, get_args(OnTimeout)),
+    ):
+        if word not in words:
+            raise unknown(name, str(word), words)
+    if order_type == "market" and (limit_offset != 0 or limit_bars is not None or on_timeout != "cancel"):
+        raise BadInput("limit_offset, limit_bars and on_timeout are of limit orders: give order_type limit too")
+    if on_timeout == "market" and limit_bars is None:
+        raise BadInput("on_timeout market needs limit_bars: after so many candles the order is made at market")
 
 
 def _whole(name: str, value: float | None, low: float, *, absent: float = math.nan) -> float:
@@ -204,5 +312,5 @@ def _within(
 
 NO_LIMITS = make_limits()
 
-_AT_THE_OPEN = ("fee", "slippage", "fraction", "amount", "amount_step", "min_amount", "min_cost")
+_AT_THE_OPEN = ("fee", "maker_fee", "slippage", "fraction", "amount", "amount_step", "min_amount", "min_cost")
 """The rules that bear on an order at the open alone."""

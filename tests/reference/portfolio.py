@@ -63,7 +63,9 @@ class Market(Simulator):
     def equity_at(self, price: float) -> float:
         return self.cash + self.position * price + sum(m.worth for m in self.whole.markets if m is not self)
 
-    def wanted_position(self, target: float, cash: float, position: float, price: float) -> float:
+    def wanted_position(
+        self, target: float, cash: float, position: float, price: float, slippage: float | None = None
+    ) -> float:
         equity = self.equity_at(price)
         unit = price * (1 + self.slippage) * (1 + self.fee)
         room = self.whole.gross * max(equity, 0.0) - sum(abs(m.worth) for m in self.whole.markets if m is not self)
@@ -76,12 +78,12 @@ class Market(Simulator):
         self.short_of_room = abs(wanted) > most * (1 + 1e-9)
         return round_down(math.copysign(min(abs(wanted), most), target), self.step)
 
-    def why_not(self, change: float, price: float, market: float) -> str:
+    def why_not(self, change: float, price: float, market: float, takes: bool = True) -> str:
         if change == 0:
             if self.equity_at(market) <= 0:
                 return "no equity"
             return "the other positions" if self.short_of_room else "rounds down to 0"
-        return super().why_not(change, price, market)
+        return super().why_not(change, price, market, takes)
 
     def crosses(self, target: float) -> bool:
         return (self.position > 0 and target <= 0) or (self.position < 0 and target >= 0)
@@ -278,5 +280,6 @@ class Portfolio:
             assert market.wish is not None
             wanted = market.wanted_position(market.wish.target, 0, 0, market.price)
             if abs(wanted) > abs(market.position):
-                wanted = market.cut(wanted, market.position, market.price)
+                paid = market.price * (1 + market.slippage if wanted > 0 else 1 - market.slippage)
+                wanted = market.cut(wanted, market.position, paid)
             market.intend_change(wanted)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from tests.reference.costs import Costs, Tier
 
 
 @dataclass
@@ -33,6 +35,19 @@ class Order:
 
 
 @dataclass
+class Waiting:
+    """An entry that waits at its limit."""
+
+    side: str
+    limit: float
+    amount: float
+    wanted: float
+    decision: int
+    since: int
+    target: float
+
+
+@dataclass
 class Fill:
     bar: int
     side: str
@@ -41,6 +56,7 @@ class Fill:
     fee: float
     reason: str
     trade: int
+    liquidity: str = "taker"
 
 
 @dataclass
@@ -53,6 +69,7 @@ class Trade:
     entries: list[tuple[float, float]] = field(default_factory=list)
     exits: list[tuple[float, float]] = field(default_factory=list)
     fees: float = 0.0
+    carry: float = 0.0
     returns_seen: list[float] = field(default_factory=lambda: [0.0])
 
     @property
@@ -71,7 +88,7 @@ class Trade:
     def profit(self) -> float:
         entered = math.fsum(price * amount for price, amount in self.entries)
         left = math.fsum(price * amount for price, amount in self.exits)
-        return (left - entered if self.side == "long" else entered - left) - self.fees
+        return (left - entered if self.side == "long" else entered - left) - self.fees - self.carry
 
     def see(self, price: float) -> None:
         gain = price / self.entry_price - 1
@@ -87,12 +104,21 @@ def average(parts: list[tuple[float, float]]) -> float:
 
 
 def round_down(amount: float, step: float | None) -> float:
-    """Round towards 0, in decimal arithmetic; noise beyond 12 digits is none of the amount's."""
+    """Round towards 0, in decimal arithmetic; noise beyond 14 digits is none of the amount's."""
     if step is None:
         return amount
-    size = Decimal(f"{abs(amount):.12g}")
+    size = Decimal(f"{abs(amount):.14g}")
     steps = (size / Decimal(str(step))).to_integral_value(ROUND_FLOOR)
     return math.copysign(float(steps * Decimal(str(step))), amount)
+
+
+def round_price(price: float, step: float | None, side: str) -> float:
+    """Round a limit price to the step, in favour of the one who orders; never to 0."""
+    if step is None:
+        return price
+    exact, unit = Decimal(f"{price:.14g}"), Decimal(str(step))
+    steps = (exact / unit).to_integral_value(ROUND_FLOOR if side == "buy" else ROUND_CEILING)
+    return float(steps * unit) or price
 
 
 class Simulator:
@@ -124,7 +150,21 @@ class Simulator:
         cooldown: int = 0,
         max_deviation: float | None = None,
         max_signal_age: float | None = None,
+        max_bars: int | None = None,
         long_only: bool = False,
+        order_type: str = "market",
+        limit_offset: float = 0.0,
+        limit_bars: int | None = None,
+        on_timeout: str = "cancel",
+        price_step: float | None = None,
+        detail: list[list[Bar] | None] | None = None,
+        maker_fee: float | None = None,
+        fee_tiers: list[Tier] | None = None,
+        volumes: list[float] | None = None,
+        impact: tuple[str, float] | None = None,
+        borrow: float | None = None,
+        funding: float | list[float] | None = None,
+        funding_hours: float = 8.0,
     ) -> None:
         self.bars, self.target = bars, target
         self.fee, self.slippage, self.fraction, self.fixed = fee, slippage, fraction, amount
@@ -137,6 +177,25 @@ class Simulator:
         self.max_position, self.max_order, self.max_orders_a_day = max_position, max_order, max_orders_a_day
         self.daily_loss, self.max_drawdown, self.cooldown = daily_loss, max_drawdown, cooldown
         self.max_deviation, self.max_signal_age, self.long_only = max_deviation, max_signal_age, long_only
+        self.max_bars = max_bars
+        self.order_type, self.limit_offset, self.limit_bars = order_type, limit_offset, limit_bars
+        self.on_timeout, self.price_step = on_timeout, price_step
+        self.detail = detail or [None] * len(bars)
+        self.costs = Costs(
+            bars,
+            self.opens_at,
+            timeframe,
+            fee=fee,
+            maker_fee=maker_fee,
+            fee_tiers=fee_tiers,
+            volumes=volumes,
+            impact=impact,
+            borrow=borrow,
+            funding=funding,
+            funding_hours=funding_hours,
+        )
+        self.now = 0
+        self.waiting: Waiting | None = None
         self.initial = cash
         self.cash, self.position = cash, 0.0
         self.best = 0.0
@@ -157,23 +216,114 @@ class Simulator:
     def run(self) -> Simulator:
         pending: tuple[float, str] | None = None
         for number, bar in enumerate(self.bars):
+            self.now = number
+            if number:
+                self.pay(self.bars[number - 1].close, *self.costs.due_before(number))
             if pending is not None:
+                self.cancel(number, "the next decision")
                 self.rebalance(number, number - 1, *pending)
-            if self.position != 0 and not self.exit_refused:
-                self.check_stops(number, bar)
-            if self.position != 0:
-                self.trades[-1].see(bar.low)
-                self.trades[-1].see(bar.high)
-                self.best = max(self.best, bar.high) if self.position > 0 else min(self.best, bar.low)
+            else:
+                self.look_at_waiting(number, bar)
+            for place, part in enumerate(self.detail[number] or [bar]):
+                self.pass_inside(number, part, at_open=place == 0)
+            self.pay(bar.close, *self.costs.due(number))
             self.cashes.append(self.cash)
             self.positions.append(self.position)
             self.equities.append(self.cash + self.position * bar.close)
             pending = self.decide(number)
         if self.position != 0:
             self.trades[-1].exits.append((self.bars[-1].close, abs(self.position)))
+        if self.waiting is not None:
+            order = self.waiting
+            last = len(self.bars) - 1
+            row = Order("accepted", last, order.decision, order.side, "limit", order.amount, order.limit, "signal")
+            self.orders.append(row)
         if pending is not None:
             self.intend(*pending)
         return self
+
+    def pay(self, price: float, long: float, short: float) -> None:
+        """Pay for holding the position."""
+        if self.position != 0:
+            cost = abs(self.position) * price * (long if self.position > 0 else short)
+            self.cash -= cost
+            self.trades[-1].carry += cost
+
+    def paid(self, side: str, market: float, amount: float) -> float:
+        """Return the price that an order which takes is filled at."""
+        moved = 1 + self.costs.moved(amount, self.now)
+        if side == "buy":
+            return market * (1 + self.slippage) * moved
+        return market * (1 - self.slippage) / moved
+
+    def fee_now(self, liquidity: str = "taker") -> float:
+        today = self.day(min(self.now, len(self.bars) - 1))
+        return self.costs.taker(today) if liquidity == "taker" else self.costs.maker(today)
+
+    def pass_inside(self, number: int, bar: Bar, at_open: bool) -> None:
+        """Go through a bar, or through one of the finer ones that it is made up of."""
+        seen = self.fill_waiting(number, bar, at_open)
+        held = self.position != 0
+        if held and not self.exit_refused:
+            self.check_stops(number, seen)
+        if held and self.position == 0:
+            self.cancel(number, "was left")
+        if self.position != 0:
+            self.trades[-1].see(seen.low)
+            self.trades[-1].see(seen.high)
+            self.best = max(self.best, seen.high) if self.position > 0 else min(self.best, seen.low)
+
+    def fill_waiting(self, number: int, bar: Bar, at_open: bool) -> Bar:
+        """Fill the order that waits if the bar does; return what of the bar certainly comes after."""
+        order = self.waiting
+        if order is None:
+            return bar
+        new = at_open and order.since == number
+        stop = self.nearest_stop()[0]
+        if order.side == "buy":
+            if bar.open < order.limit:
+                price = min(self.paid("buy", bar.open, order.amount), order.limit) if new else bar.open
+                self.take_waiting(number, order, price, "taker" if new else "maker")
+            elif bar.low < order.limit and not (stop is not None and stop >= order.limit):
+                self.take_waiting(number, order, order.limit, "maker")
+                return Bar(order.limit, max(order.limit, bar.close), bar.low, bar.close)
+        elif bar.open > order.limit:
+            price = max(self.paid("sell", bar.open, order.amount), order.limit) if new else bar.open
+            self.take_waiting(number, order, price, "taker" if new else "maker")
+        elif bar.high > order.limit and not (stop is not None and stop <= order.limit):
+            self.take_waiting(number, order, order.limit, "maker")
+            return Bar(order.limit, bar.high, min(order.limit, bar.close), bar.close)
+        return bar
+
+    def take_waiting(self, number: int, order: Waiting, price: float, liquidity: str) -> None:
+        self.waiting = None
+        row = Order("filled", number, order.decision, order.side, "limit", order.amount, order.limit, "signal")
+        self.orders.append(row)
+        self.fill(number, order.decision, order.side, price, order.amount, order.wanted, "signal", liquidity)
+        self.last_decision = order.decision
+        self.exit_refused = False
+
+    def look_at_waiting(self, number: int, bar: Bar) -> None:
+        """End the order that waits at an open, if it must, and make the one at market that may follow."""
+        order = self.waiting
+        if order is None:
+            return
+        lost = self.why_lost(number)
+        if lost:
+            self.cancel(number, lost)
+        elif self.limit_bars is not None and number == order.since + self.limit_bars:
+            self.cancel(number, "it was not filled in")
+            if self.on_timeout == "market":
+                wanted, why = self.entry(number, order.decision, bar.open, order.target)
+                if abs(wanted) >= abs(self.position):
+                    self.order(number, order.decision, "market", None, bar.open, wanted, "signal", why)
+
+    def cancel(self, number: int, why: str) -> None:
+        order = self.waiting
+        if order is not None:
+            row = Order("cancelled", number, order.decision, order.side, "limit", order.amount, order.limit, why)
+            self.orders.append(row)
+        self.waiting = None
 
     def decide(self, number: int) -> tuple[float, str] | None:
         """Return the target to be traded at the next open, and why."""
@@ -189,6 +339,8 @@ class Simulator:
         changed = not math.isnan(wanted) and wanted != self.acted
         if changed:
             self.acted = wanted
+        if must_leave == "time" and changed and (wanted == 0 or (wanted > 0) != (self.position > 0)):
+            return wanted, "signal"
         if must_leave:
             return 0.0, must_leave
         return (wanted, "signal") if changed else None
@@ -211,14 +363,21 @@ class Simulator:
             return ""
         if self.drawn_down:
             return "drawdown"
-        return "daily_loss" if self.day(number) in self.lost_days else ""
+        if self.day(number) in self.lost_days:
+            return "daily_loss"
+        closes = number - self.trades[-1].entry_bar + 1
+        return "time" if self.max_bars is not None and closes >= self.max_bars else ""
+
+    def why_lost(self, number: int) -> str:
+        if self.drawn_down:
+            return "the drawdown has reached"
+        return "the day's loss has reached" if self.day(number) in self.lost_days else ""
 
     def why_not_enter(self, number: int, decision: int, price: float) -> str:
         now, decided = self.opens_at[number], self.opens_at[decision] + self.timeframe
-        if self.drawn_down:
-            return "the drawdown has reached"
-        if self.day(number) in self.lost_days:
-            return "the day's loss has reached"
+        lost = self.why_lost(number)
+        if lost:
+            return lost
         if self.last_stop is not None and number <= self.last_stop + self.cooldown:
             return "a stop was hit"
         if self.max_signal_age is not None and (now - decided).total_seconds() > self.max_signal_age:
@@ -230,59 +389,112 @@ class Simulator:
             return "orders were placed on this day"
         return ""
 
-    def cut(self, wanted: float, position: float, price: float) -> float:
+    def cut(self, wanted: float, position: float, paid: float, takes: bool = True) -> float:
         """Bring a larger position than the one held within the limits of position and order, in steps."""
-        paid = price * (1 + self.slippage) if wanted > 0 else price * (1 - self.slippage)
+
+        def bought(held: float, money: float) -> float:
+            return self.costs.affordable(held, money / paid, self.now) if takes else money / paid
+
         held, most = abs(position), abs(wanted)
         if self.max_position is not None:
-            most = min(most, round_down(self.max_position / paid, self.step))
+            most = min(most, round_down(bought(held, self.max_position), self.step))
         if self.max_order is not None:
-            room = round_down(self.max_order / paid, self.step)
+            room = round_down(bought(0.0, self.max_order), self.step)
             reach = held + room if self.step is None else float(Decimal(str(held)) + Decimal(str(room)))
             most = min(most, reach)
         return math.copysign(max(most, held), wanted)
 
-    def wanted_position(self, target: float, cash: float, position: float, price: float) -> float:
+    def wanted_position(
+        self, target: float, cash: float, position: float, price: float, slippage: float | None = None
+    ) -> float:
         if self.fixed is not None:
             return round_down(target * self.fixed, self.step)
         equity = max(cash + position * price, 0.0)
-        return round_down(target * self.fraction * equity / (price * (1 + self.slippage) * (1 + self.fee)), self.step)
+        if slippage is not None:  # of one that waits for its price
+            unit = price * (1 + slippage) * (1 + self.costs.highest())
+            return round_down(target * self.fraction * equity / unit, self.step)
+        wanted = target * self.fraction * equity / (price * (1 + self.slippage) * (1 + self.fee_now()))
+        size = self.costs.affordable(abs(position), abs(wanted), self.now)
+        return round_down(math.copysign(size, wanted), self.step)
+
+    def limit(self, target: float, decision: int) -> float:
+        close = self.bars[decision].close
+        if target > 0:
+            return round_price(close * (1 - self.limit_offset), self.price_step, "buy")
+        return round_price(close * (1 + self.limit_offset), self.price_step, "sell")
+
+    def sized(
+        self, target: float, decision: int, cash: float, position: float, price: float, at_limit: bool
+    ) -> tuple[float, float, bool, float | None]:
+        """Return the wanted position within the limits of size, the same without them, whether the order enters, and
+        its limit price."""
+        wanted = uncut = self.wanted_position(target, cash, position, price)
+        if abs(wanted) <= abs(position):
+            return wanted, wanted, False, None
+        paid, limit = price * (1 + self.slippage) if target > 0 else price * (1 - self.slippage), None
+        if at_limit:
+            paid = limit = self.limit(target, decision)
+            wanted = uncut = self.wanted_position(target, cash, position, limit, slippage=0.0)
+            if abs(wanted) <= abs(position):
+                return position, position, True, limit
+        return self.cut(wanted, position, paid, takes=not at_limit), uncut, True, limit
+
+    def entry(
+        self, number: int, decision: int, price: float, target: float, at_limit: bool = False
+    ) -> tuple[float, str]:
+        """Return the wanted position and, where the order for it enters and may not, why."""
+        wanted, uncut, enters, _ = self.sized(target, decision, self.cash, self.position, price, at_limit)
+        why = self.why_not_enter(number, decision, price) if enters else ""
+        if enters and not why and uncut != self.position and wanted == self.position:
+            why = "leave nothing to add"
+        return wanted, why
 
     def rebalance(self, number: int, decision: int, target: float, reason: str) -> None:
         price = self.bars[number].open
         if (self.position > 0 and target <= 0) or (self.position < 0 and target >= 0):
             self.order(number, decision, "market", None, price, 0.0, reason)
             if self.position != 0:
-                self.exit_refused = self.exit_refused or reason in ("daily_loss", "drawdown")
+                self.exit_refused = self.exit_refused or reason in ("daily_loss", "drawdown", "time")
                 return
         if target != 0:
-            wanted = self.wanted_position(target, self.cash, self.position, price)
-            why = ""
-            if abs(wanted) > abs(self.position):
-                less = self.cut(wanted, self.position, price)
-                why = self.why_not_enter(number, decision, price)
-                if not why and less == self.position:
-                    why = "leave nothing to add"
-                wanted = less
-            self.order(number, decision, "market", None, price, wanted, reason, why)
+            at_limit = self.order_type == "limit"
+            _, _, enters, limit = self.sized(target, decision, self.cash, self.position, price, at_limit)
+            wanted, why = self.entry(number, decision, price, target, at_limit)
+            if enters and limit is not None:
+                self.wait(number, decision, target, wanted, limit, why)
+            else:
+                self.order(number, decision, "market", None, price, wanted, reason, why)
+
+    def wait(self, number: int, decision: int, target: float, wanted: float, limit: float, forbidden: str) -> None:
+        side, change = "buy" if target > 0 else "sell", self.change_to(wanted)
+        why = forbidden or self.why_not(change, limit, limit, takes=False)
+        if why:
+            self.orders.append(Order("rejected", number, decision, side, "limit", abs(change), limit, why))
+        else:
+            self.waiting = Waiting(side, limit, abs(change), wanted, decision, number, target)
 
     def intend(self, target: float, reason: str) -> None:
         last = len(self.bars) - 1
+        self.now = len(self.bars)
         price = self.bars[last].close
         cash, position = self.cash, self.position
         if (position > 0 and target <= 0) or (position < 0 and target >= 0):
             side = "sell" if position > 0 else "buy"
             self.orders.append(Order("intent", last, last, side, "market", abs(position), None, reason))
-            paid = price * (1 - self.slippage) if position > 0 else price * (1 + self.slippage)
-            cash += position * paid - self.fee * paid * abs(position)
+            paid = self.paid(side, price, abs(position))
+            fee = self.fee_now() * paid * abs(position)
+            cash += position * paid - fee
             position = 0.0
         if target != 0:
-            wanted = self.wanted_position(target, cash, position, price)
-            change = (self.cut(wanted, position, price) if abs(wanted) > abs(position) else wanted) - position
+            wanted, _, _, limit = self.sized(target, last, cash, position, price, self.order_type == "limit")
+            change, kind = wanted - position, "market" if limit is None else "limit"
             side = "buy" if change > 0 else "sell"
-            self.orders.append(Order("intent", last, last, side, "market", abs(change), None, reason))
+            self.orders.append(Order("intent", last, last, side, kind, abs(change), limit, reason))
 
-    def check_stops(self, number: int, bar: Bar) -> None:
+    def nearest_stop(self) -> tuple[float | None, str]:
+        """Return the stop of the position, and which it is; none where there is no position that can be left."""
+        if self.position == 0 or self.exit_refused:
+            return None, ""
         entry = self.trades[-1].entry_price
         stops: list[tuple[float, str]] = []
         if self.position > 0:
@@ -290,7 +502,17 @@ class Simulator:
                 stops.append((entry * (1 - self.stop_loss), "stop_loss"))
             if self.trailing_stop is not None:
                 stops.append((self.best * (1 - self.trailing_stop), "trailing_stop"))
-            stop, reason = max(stops, key=lambda s: s[0], default=(None, ""))
+            return max(stops, key=lambda s: s[0], default=(None, ""))
+        if self.stop_loss is not None:
+            stops.append((entry * (1 + self.stop_loss), "stop_loss"))
+        if self.trailing_stop is not None:
+            stops.append((self.best * (1 + self.trailing_stop), "trailing_stop"))
+        return min(stops, key=lambda s: s[0], default=(None, ""))
+
+    def check_stops(self, number: int, bar: Bar) -> None:
+        entry = self.trades[-1].entry_price
+        stop, reason = self.nearest_stop()
+        if self.position > 0:
             if stop is not None and bar.low <= stop:
                 return self.leave(number, "stop", stop, min(stop, bar.open), reason)
             if self.take_profit is not None and bar.high >= entry * (1 + self.take_profit):
@@ -298,11 +520,6 @@ class Simulator:
                 goal = entry * (1 + self.take_profit)
                 return self.leave(number, "limit", goal, goal, "take_profit")
         else:
-            if self.stop_loss is not None:
-                stops.append((entry * (1 + self.stop_loss), "stop_loss"))
-            if self.trailing_stop is not None:
-                stops.append((self.best * (1 + self.trailing_stop), "trailing_stop"))
-            stop, reason = min(stops, key=lambda s: s[0], default=(None, ""))
             if stop is not None and bar.high >= stop:
                 return self.leave(number, "stop", stop, max(stop, bar.open), reason)
             if self.take_profit is not None and bar.low <= entry * (1 - self.take_profit):
@@ -328,17 +545,10 @@ class Simulator:
         reason: str,
         forbidden: str = "",
     ) -> None:
-        change = wanted - self.position
-        if self.step is not None and wanted != 0 and self.position != 0:
-            change = float(Decimal(str(wanted)) - Decimal(str(self.position)))
+        change = self.change_to(wanted)
         side = "buy" if change > 0 else "sell"
-        if kind == "limit":
-            price = market
-        elif side == "buy":
-            price = market * (1 + self.slippage)
-        else:
-            price = market * (1 - self.slippage)
-        why = forbidden or self.why_not(change, price, market)
+        price = market if kind == "limit" else self.paid(side, market, abs(change))
+        why = forbidden or self.why_not(change, price, market, takes=kind != "limit")
         if why:
             self.orders.append(Order("rejected", number, decision, side, kind, abs(change), trigger, why))
             return
@@ -347,7 +557,12 @@ class Simulator:
         self.last_decision = decision
         self.exit_refused = False
 
-    def why_not(self, change: float, price: float, market: float) -> str:
+    def change_to(self, wanted: float) -> float:
+        if self.step is not None and wanted != 0 and self.position != 0:
+            return float(Decimal(str(wanted)) - Decimal(str(self.position)))
+        return wanted - self.position
+
+    def why_not(self, change: float, price: float, market: float, takes: bool = True) -> str:
         equity = self.cash + self.position * market
         if change == 0:
             return "rounds down to 0" if equity > 0 else "no equity"
@@ -357,14 +572,26 @@ class Simulator:
             return "cost is below"
         grows = self.position == 0 or (self.position > 0) == (change > 0)
         free = equity - abs(self.position) * market
-        if self.fixed is not None and grows and abs(change) * price * (1 + self.fee) > free + 1e-12 * equity:
+        if grows and takes and self.costs.scale(self.now) is None:
+            return "its impact is not known"
+        fee = self.fee_now() if takes else self.costs.highest()
+        if self.fixed is not None and grows and abs(change) * price * (1 + fee) > free + 1e-12 * equity:
             return "cash does not cover"
         return ""
 
     def fill(
-        self, number: int, decision: int, side: str, price: float, amount: float, wanted: float, reason: str
+        self,
+        number: int,
+        decision: int,
+        side: str,
+        price: float,
+        amount: float,
+        wanted: float,
+        reason: str,
+        liquidity: str = "taker",
     ) -> None:
-        fee = self.fee * price * amount
+        fee = self.fee_now(liquidity) * price * amount
+        self.costs.traded.append((self.day(number), price * amount))
         if self.position == 0:
             self.trades.append(Trade("long" if side == "buy" else "short", number, decision))
             self.best = price
@@ -379,4 +606,4 @@ class Simulator:
         self.position = wanted
         if wanted == 0:
             trade.exit_bar, trade.exit_reason = number, reason
-        self.fills.append(Fill(number, side, price, amount, fee, reason, len(self.trades)))
+        self.fills.append(Fill(number, side, price, amount, fee, reason, len(self.trades), liquidity))

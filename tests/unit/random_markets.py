@@ -67,13 +67,82 @@ LIMITS: dict[str, list[Any]] = {
     "max_signal_age": [1.0, 7200.0],
     "long_only": [True],
 }
+TIMED = {**LIMITS, "max_bars": [1, 2, 5]}
+"""With what the backtest of one market alone has."""
 
 
 @st.composite
-def limit_sets(draw: st.DrawFn) -> dict[str, Any]:
+def limit_sets(draw: st.DrawFn, known: dict[str, list[Any]] = LIMITS) -> dict[str, Any]:
     """Few at a time, as one that forbids to enter hides the others."""
-    names = draw(st.lists(st.sampled_from([*LIMITS, "daily_loss", "max_drawdown"]), min_size=1, max_size=3))
-    return {name: draw(st.sampled_from(LIMITS[name])) for name in names}
+    likely = [name for name in ("daily_loss", "max_drawdown", "max_bars") if name in known]
+    names = draw(st.lists(st.sampled_from([*known, *likely]), min_size=1, max_size=3))
+    return {name: draw(st.sampled_from(known[name])) for name in names}
+
+
+@st.composite
+def entry_sets(draw: st.DrawFn) -> dict[str, Any]:
+    """How entries wait at a limit."""
+    bars = draw(st.sampled_from([None, 1, 2, 5]))
+    return {
+        "order_type": "limit",
+        "limit_offset": draw(st.sampled_from([0.0, 0.0, 0.005, 0.02])),
+        "limit_bars": bars,
+        "on_timeout": "cancel" if bars is None else draw(st.sampled_from(["cancel", "market"])),
+        "price_step": draw(st.sampled_from([None, None, 0.25, 0.1])),
+    }
+
+
+@st.composite
+def cost_sets(draw: st.DrawFn) -> dict[str, Any]:
+    """Costs beside fee and slippage, as the reference takes them; `engine_costs` translates."""
+    schedules = [
+        [(0.0, 0.001, 0.004), (2000.0, 0.0, 0.002), (50_000.0, 0.0, 0.0)],
+        [(0.0, 0.05, 0.05), (1.0, 0.1, 0.0)],
+    ]
+    rates = st.sampled_from([0.0, 0.001, -0.002, 0.01, NAN])
+    costs = {
+        "maker_fee": draw(st.sampled_from([None, 0.0, 0.002])),
+        "fee_tiers": draw(st.sampled_from([None, None, *schedules])),
+        "impact": draw(st.sampled_from([None, ("volume", 0.1), ("volume", 3.0), ("sqrt", 0.7), ("sqrt", 20.0)])),
+        "volumes": draw(st.lists(st.sampled_from([0.0, 1.0, 50.0, 400.0, 1e7]), min_size=40, max_size=40)),
+        "borrow": draw(st.sampled_from([None, 0.1, 5.0])),
+        "funding": draw(st.sampled_from([None, 0.0005, -0.01]) | st.lists(rates, min_size=40, max_size=40)),
+        "funding_hours": draw(st.sampled_from([8.0, 1.0, 24.0, 0.5])),
+    }
+    return {name: value for name, value in costs.items() if value is not None}
+
+
+def engine_costs(costs: dict[str, Any], slippage: float) -> dict[str, Any]:
+    """The terms of the engine for what `cost_sets` drew, and for the slippage beside it."""
+    terms = {name: value for name, value in costs.items() if name not in ("impact", "volumes", "funding")}
+    kind, coefficient = costs.get("impact", ("", 0.0))
+    terms["slippage"] = f"{slippage}+{kind}:{coefficient}" if kind else slippage
+    if "funding" in costs:
+        terms["funding"] = "column" if isinstance(costs["funding"], list) else costs["funding"]
+    return terms
+
+
+def with_costs(candles: pd.DataFrame, costs: dict[str, Any]) -> pd.DataFrame:
+    """The candles with the columns that the costs are reckoned by."""
+    funding = costs.get("funding")
+    rates = funding[: len(candles)] if isinstance(funding, list) else NAN
+    return candles.assign(volume=costs["volumes"][: len(candles)], funding=rates)
+
+
+PARTS = 4
+"""Finer candles in each candle of a detailed market."""
+
+
+@st.composite
+def detailed_markets(draw: st.DrawFn) -> tuple[list[Bar], list[float], list[list[Bar]]]:
+    """A market whose candles are made up of finer ones."""
+    path, target = draw(markets())
+    path = path[: len(path) // PARTS * PARTS] or path[:1] * PARTS
+    parts = [path[start : start + PARTS] for start in range(0, len(path), PARTS)]
+    bars = [
+        Bar(part[0].open, max(bar.high for bar in part), min(bar.low for bar in part), part[-1].close) for part in parts
+    ]
+    return bars, target[: len(bars)], parts
 
 
 @st.composite
@@ -81,6 +150,12 @@ def times(draw: st.DrawFn) -> list[int]:
     """Hours between candles: the timeframe, and gaps in between."""
     length = draw(st.sampled_from([1, 1, 4, 6, 24]))
     return [length, *(length * draw(st.sampled_from([1, 1, 1, 1, 2, 3])) for _ in range(40))]
+
+
+def finer_of(candles: pd.DataFrame, parts: list[list[Bar]]) -> pd.DataFrame:
+    """The finer candles of hourly ones, as a frame."""
+    index = candles.index.repeat(PARTS) + pd.to_timedelta(np.tile(np.arange(PARTS), len(candles)) * 60 // PARTS, "min")
+    return pd.DataFrame([vars(bar) for part in parts for bar in part], index=index.as_unit("us"), dtype=float)
 
 
 def candles_of(bars: list[Bar], hours: list[int] | None = None) -> pd.DataFrame:

@@ -10,12 +10,33 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tasks.backtest import Simulation, simulate
+from tasks.backtest import Simulation, fit_detail, simulate
+from tasks.backtest.sweep import Course
+from tasks.engine.changes import changes_of
 from tests.reference.simulator import Bar, Simulator
-from tests.unit.random_markets import candles_of, limit_sets, markets, rule_sets, times
+from tests.unit.random_markets import (
+    PARTS,
+    TIMED,
+    candles_of,
+    cost_sets,
+    detailed_markets,
+    engine_costs,
+    entry_sets,
+    finer_of,
+    limit_sets,
+    markets,
+    rule_sets,
+    times,
+    with_costs,
+)
 
 NAN = math.nan
+HOUR = timedelta(hours=1)
+
+some_limits = st.one_of(st.just({}), limit_sets(TIMED))
+some_entries = st.one_of(st.just({}), entry_sets())
 
 
 def positions(instants: pd.Series, index: pd.Index) -> list[int | None]:
@@ -29,7 +50,7 @@ def near(value: Any) -> Any:
 def assert_same(fast: Simulation, slow: Simulator) -> None:
     fills, index = fast.fills, pd.Index(fast.equity.ts)
     assert positions(fills.ts, index) == [fill.bar for fill in slow.fills]
-    for name in ("side", "reason"):
+    for name in ("side", "reason", "liquidity"):
         assert list(fills[name]) == [getattr(fill, name) for fill in slow.fills]
     assert list(fills.trade_id) == [fill.trade for fill in slow.fills]
     for name in ("price", "amount", "fee"):
@@ -52,7 +73,7 @@ def assert_same(fast: Simulation, slow: Simulator) -> None:
     assert positions(trades.entry_ts, index) == [trade.entry_bar for trade in slow.trades]
     assert positions(trades.exit_ts, index) == [trade.exit_bar for trade in slow.trades]
     assert [None if pd.isna(r) else r for r in trades.exit_reason] == [trade.exit_reason for trade in slow.trades]
-    for name in ("amount", "entry_price", "exit_price", "fees"):
+    for name in ("amount", "entry_price", "exit_price", "fees", "carry"):
         assert list(trades[name]) == near([getattr(trade, name) for trade in slow.trades])
     scale = [trade.amount * max(trade.entry_price, trade.exit_price) for trade in slow.trades]
     for ours, trade, holding in zip(trades.profit, slow.trades, scale, strict=True):
@@ -76,7 +97,7 @@ def test_engine_and_reference_make_the_same_trades(
 
 
 @settings(max_examples=400)
-@given(markets(), rule_sets(), limit_sets(), times())
+@given(markets(), rule_sets(), limit_sets(TIMED), times())
 def test_engine_and_reference_keep_the_same_limits(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any], limits: dict[str, Any], hours: list[int]
 ) -> None:
@@ -86,6 +107,72 @@ def test_engine_and_reference_keep_the_same_limits(
     timeframe = timedelta(hours=hours[0])
     slow = Simulator(bars, target, **rules, **limits, opens_at=opens_at, timeframe=timeframe)
     assert_same(simulate(candles, target, **rules, **limits, timeframe=timeframe), slow.run())
+
+
+@settings(max_examples=250)
+@given(markets(), rule_sets(), some_limits, times(), entry_sets())
+def test_engine_and_reference_enter_at_the_same_limit_prices(
+    market: tuple[list[Bar], list[float]],
+    rules: dict[str, Any],
+    limits: dict[str, Any],
+    hours: list[int],
+    entries: dict[str, Any],
+) -> None:
+    bars, target = market
+    terms = rules | limits | entries
+    candles, timeframe = candles_of(bars, hours), timedelta(hours=hours[0])
+    opens_at: list[datetime] = list(candles.index.to_pydatetime())
+    slow = Simulator(bars, target, **terms, opens_at=opens_at, timeframe=timeframe)
+    assert_same(simulate(candles, target, **terms, timeframe=timeframe), slow.run())
+
+
+@settings(max_examples=150)
+@given(detailed_markets(), rule_sets(), some_limits, some_entries, st.sets(st.integers(0, 9), max_size=2))
+def test_engine_and_reference_find_the_same_inside_finer_candles(
+    market: tuple[list[Bar], list[float], list[list[Bar]]],
+    rules: dict[str, Any],
+    limits: dict[str, Any],
+    entries: dict[str, Any],
+    holes: set[int],
+) -> None:
+    bars, target, parts = market
+    terms, candles = rules | limits | entries, candles_of(bars)
+    absent = [bar * PARTS + bar % PARTS for bar in holes if bar < len(bars)]
+    finer = finer_of(candles, parts)
+    detail = fit_detail(candles, finer.drop(finer.index[absent]), HOUR, HOUR / PARTS)
+    assert (detail.incomplete, detail.different) == (len(absent), 0)
+    paths = [None if bar in holes else part for bar, part in enumerate(parts)]
+    found = simulate(candles, target, **terms, timeframe=HOUR, detail=detail)
+    assert_same(found, Simulator(bars, target, **terms, detail=paths).run())
+
+    course = Course(candles, np.arange(len(bars)), timeframe=HOUR, detail=detail, **terms)
+    measured = course.measure([changes_of(np.array(target, float))])
+    assert list(measured.values[0]) == list(found.equity.equity)
+
+
+@settings(max_examples=300)
+@given(markets(), rule_sets(), some_limits, some_entries, times(), cost_sets())
+def test_engine_and_reference_reckon_the_same_costs(
+    market: tuple[list[Bar], list[float]],
+    rules: dict[str, Any],
+    limits: dict[str, Any],
+    entries: dict[str, Any],
+    hours: list[int],
+    costs: dict[str, Any],
+) -> None:
+    bars, target = market
+    candles, timeframe = with_costs(candles_of(bars, hours), costs), timedelta(hours=hours[0])
+    opens_at: list[datetime] = list(candles.index.to_pydatetime())
+    # What the money pays for with its impact is found to the last digits alone: let no cost be the minimum exactly.
+    terms = rules | limits | entries | {"min_cost": rules["min_cost"] and rules["min_cost"] * 1.037}
+    slow = Simulator(bars, target, **terms, **costs, opens_at=opens_at, timeframe=timeframe).run()
+    terms |= engine_costs(costs, rules["slippage"])
+    found = simulate(candles, target, **terms, timeframe=timeframe)
+    assert_same(found, slow)
+
+    course = Course(candles, np.arange(len(bars)), timeframe=timeframe, **terms)
+    measured = course.measure([changes_of(np.array(target, float))])
+    assert list(measured.values[0]) == list(found.equity.equity)
 
 
 @settings(max_examples=80)
@@ -112,13 +199,33 @@ def test_the_books_balance(market: tuple[list[Bar], list[float]], rules: dict[st
 
 
 @settings(max_examples=80)
-@given(markets(), rule_sets())
-def test_the_past_does_not_depend_on_the_future(market: tuple[list[Bar], list[float]], rules: dict[str, Any]) -> None:
+@given(markets(), rule_sets(), some_entries)
+def test_the_past_does_not_depend_on_the_future(
+    market: tuple[list[Bar], list[float]], rules: dict[str, Any], entries: dict[str, Any]
+) -> None:
     bars, target = market
-    whole = simulate(candles_of(bars), target, **rules)
+    whole = simulate(candles_of(bars), target, **rules, **entries)
     cut = max(1, len(bars) // 2)
-    part = simulate(candles_of(bars[:cut]), target[:cut], **rules)
-    pd.testing.assert_frame_equal(part.equity, whole.equity.iloc[:cut], check_exact=True)
+    part = simulate(candles_of(bars[:cut]), target[:cut], **rules, **entries)
+    assert_begins(whole, part)
+
+
+@settings(max_examples=40)
+@given(detailed_markets(), rule_sets(), some_entries)
+def test_finer_candles_tell_nothing_of_the_future(
+    market: tuple[list[Bar], list[float], list[list[Bar]]], rules: dict[str, Any], entries: dict[str, Any]
+) -> None:
+    bars, target, parts = market
+    terms, candles = rules | entries | {"timeframe": HOUR}, candles_of(bars)
+    detail = fit_detail(candles, finer_of(candles, parts), HOUR, HOUR / PARTS)
+    cut = max(1, len(bars) // 2)
+    whole = simulate(candles, target, **terms, detail=detail)
+    assert_begins(whole, simulate(candles[:cut], target[:cut], **terms, detail=detail.part(slice(0, cut))))
+
+
+def assert_begins(whole: Simulation, part: Simulation) -> None:
+    """What happened in the first candles is what happens when there are no others."""
+    pd.testing.assert_frame_equal(part.equity, whole.equity.iloc[: len(part.equity)], check_exact=True)
     pd.testing.assert_frame_equal(part.fills, whole.fills[whole.fills.ts <= part.equity.ts.iloc[-1]], check_exact=True)
 
 

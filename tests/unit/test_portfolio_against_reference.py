@@ -60,9 +60,6 @@ def both(
         name: pd.DataFrame([vars(bar) for bar in of if bar], index=index[[bar is not None for bar in of]], dtype=float)
         for name, of in bars.items()
     }
-    if min(bar.low for of in bars.values() for bar in of if bar) < 1e-3:
-        rules = {**rules, "amount_step": None}  # the reference counts in 12 digits, too few for so many steps
-        terms["markets"] = {name: {**own, "amount_step": None} for name, own in terms.get("markets", {}).items()}
     terms = {"timeframe": timedelta(hours=hours[0]), "gross": gross, **rules, **terms}
     fast = simulate_portfolio(candles, pd.DataFrame(weights, index=index), **terms)
     slow = Portfolio(bars, weights, opens_at=list(index.to_pydatetime()), **terms).run()

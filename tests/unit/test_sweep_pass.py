@@ -22,7 +22,19 @@ from tasks.engine.rules import Limits, Rules, make_limits, make_rules, target_de
 from tasks.evaluate.metrics import evaluate
 from tasks.evaluate.trial import Stretch
 from tests.reference.simulator import Bar
-from tests.unit.random_markets import candles_of, limit_sets, markets, rule_sets, targets, times
+from tests.unit.random_markets import (
+    TIMED,
+    candles_of,
+    cost_sets,
+    engine_costs,
+    entry_sets,
+    limit_sets,
+    markets,
+    rule_sets,
+    targets,
+    times,
+    with_costs,
+)
 
 OWN = {"skewness", "kurtosis"}
 """Plain moments here; the metrics skew and kurtosis are corrected for the size of the sample."""
@@ -51,15 +63,23 @@ def agree(found: Any, metrics: Any) -> None:
 
 
 @settings(deadline=None, max_examples=100)
-@given(markets(), rule_sets(), st.one_of(st.just({}), limit_sets()), st.booleans(), times())
+@given(markets(), rule_sets(), limit_sets(TIMED) | st.just({}), st.just({}) | entry_sets(), st.booleans(), times(),
+       st.none() | cost_sets())  # fmt: skip
 def test_the_pass_without_tables_has_the_figures_of_a_backtest(
-    market: tuple[list[Bar], list[float]], rules: dict[str, Any], limits: dict[str, Any], plain: bool, hours: list[int]
+    market: tuple[list[Bar], list[float]],
+    rules: dict[str, Any],
+    limits: dict[str, Any],
+    entries: dict[str, Any],
+    plain: bool,
+    hours: list[int],
+    costs: dict[str, Any] | None,
 ) -> None:
     bars, target = market
-    cash = rules.pop("cash")
-    terms = {name: value for name, value in (rules | limits).items() if not plain or name in Rules._fields}
-    terms |= dict.fromkeys(STOPS) if plain else {}
-    agree(*both(candles_of(bars, hours), target, cash, timedelta(hours=hours[0]), **terms))
+    cash, candles = rules.pop("cash"), candles_of(bars, hours)
+    terms = rules | (dict.fromkeys(STOPS) if plain else limits | entries)
+    if costs is not None:
+        candles, terms = with_costs(candles, costs), terms | engine_costs(costs, rules["slippage"])
+    agree(*both(candles, target, cash, timedelta(hours=hours[0]), **terms))
 
 
 @st.composite
@@ -107,7 +127,7 @@ def test_only_rules_that_are_known_to_bear_on_the_open_alone_may_differ_from_voi
     rules, limits = make_rules(), make_limits()
     assert target_decides(rules, limits)
     bears = {name for name in Rules._fields if target_decides(rules._replace(**{name: 0.25}), limits)}
-    assert bears == {"fee", "slippage", "fraction", "amount", "amount_step", "min_amount", "min_cost"}
+    assert bears == {"fee", "maker_fee", "slippage", "fraction", "amount", "amount_step", "min_amount", "min_cost"}
     assert not any(target_decides(rules, limits._replace(**{name: 0.25})) for name in Limits._fields)
 
 

@@ -4,6 +4,7 @@ from tasks.engine.kernel.account import NOTHING, new_account
 from tasks.engine.kernel.bars import first_bad_bar
 from tasks.engine.kernel.curves import advance, finish
 from tasks.engine.kernel.fills import note_adverse
+from tasks.engine.kernel.inside import DIFFERENT, INCOMPLETE, Fine, fit
 from tasks.engine.kernel.portfolio import HOLDING, POOL, SEAT, Policy, advance_portfolio, finish_portfolio
 from tasks.engine.kernel.segments import BLOCK, first_unfit, follow
 from tasks.engine.kernel.steps import (
@@ -20,10 +21,13 @@ from tasks.engine.kernel.tallies import measure
 
 __all__ = [
     "BLOCK",
+    "DIFFERENT",
     "HOLDING",
+    "INCOMPLETE",
     "NOTHING",
     "POOL",
     "SEAT",
+    "Fine",
     "Policy",
     "advance",
     "advance_portfolio",
@@ -34,6 +38,7 @@ __all__ = [
     "finish_portfolio",
     "first_bad_bar",
     "first_unfit",
+    "fit",
     "follow",
     "levels_now",
     "mark_now",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tasks.engine.fees import FEE_DAYS, MOST_TIERS, Tiers
 from tasks.engine.rules import NO_LIMITS, Limits, Rules
 
 Floats = npt.NDArray[np.float64]
@@ -41,7 +42,7 @@ ACCOUNT = np.dtype(
         ("guarded", "i8"),  # 1: a stop or a take-profit is to be looked for inside the bars
         ("dust", "i8"),  # 1: an exit was refused as too small, and is not tried again before the next fill
         ("looking_ahead", "i8"),  # 1: there is no next open; orders stay intents
-        ("limited", "i8"),  # 1: there are limits, and the fields below are kept
+        ("limited", "i8"),  # 1: there are limits or limit orders, and the fields below are kept
         ("length", "i8"),  # of a candle
         ("close", "f8"),  # the last one
         ("closed", "i8"),  # its instant
@@ -53,6 +54,25 @@ ACCOUNT = np.dtype(
         ("resumes", "i8"),  # first bar that may be entered in after a stop
         ("order_day", "i8"),  # day of the last order
         ("placed", "i8"),  # orders in it
+        ("held", "i8"),  # closes with the position, since it was entered
+        ("resting", "i8"),  # 1: an entry waits at its limit, and the fields below are its
+        ("rest_side", "i8"),
+        ("rest_amount", "f8"),
+        ("rest_price", "f8"),
+        ("rest_position", "f8"),  # what is held when it is filled
+        ("rest_decision", "i8"),  # bar
+        ("rest_close", "f8"),  # the close that was decided on
+        ("rest_closed", "i8"),  # its instant
+        ("rest_since", "i8"),  # first bar in which it may be filled
+        ("taker", "f8"),  # fee of an order that takes, now
+        ("maker", "f8"),  # and of one that has waited
+        ("dearest", "f8"),  # highest fee that may be due when one that waits is filled
+        ("tiers", "i8"),  # fee tiers there are; 0: one fee for ever
+        ("tier", "f8", (MOST_TIERS, 3)),  # volume from which each holds, its maker and its taker fee
+        ("traded", "f8", (FEE_DAYS,)),  # cost of what was traded, by day modulo their number
+        ("fee_day", "i8"),  # day up to which that is kept
+        ("friction", "f8"),  # how little the market bears
+        ("carry", "f8"),  # what the trade that is open has cost to hold so far
     ]
 )
 
@@ -62,12 +82,17 @@ SPECK = 1e-9  # a share that is rounding, and traded for by nobody
 NOISE = 1e-14  # relative; two prices or amounts nearer than this differ by rounding alone
 
 
-def new_account(cash: float, rules: Rules, limits: Limits, length: int) -> npt.NDArray[np.void]:
-    """Return an account of one row with nothing but its cash."""
+def new_account(cash: float, rules: Rules, limits: Limits, length: int, tiers: Tiers = ()) -> npt.NDArray[np.void]:
+    """Return an account of one row with nothing but its cash; `tiers` are those of the rules, if they have any."""
     account = np.zeros(1, ACCOUNT)
     account["cash"] = account["peak"] = account["equity"] = account["morning"] = cash
     account["guarded"] = min(rules.stop_loss, rules.take_profit, rules.trailing_stop) < np.inf
-    account["limited"] = limits != NO_LIMITS
+    account["limited"] = limits != NO_LIMITS or rules.limit_bars > 0.0
     account["room"] = np.inf
     account["length"] = length
+    account["taker"], account["maker"] = rules.fee, rules.maker_fee
+    account["dearest"] = max([rules.fee, rules.maker_fee, *(fee for tier in tiers for fee in tier[1:])])
+    account["tiers"] = len(tiers)
+    for row, tier in enumerate(tiers):
+        account["tier"][0, row] = tier
     return account

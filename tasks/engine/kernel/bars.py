@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.engine.codes import CLOSE, DAILY_LOSS, DRAWDOWN, LIMIT, RUIN, SIGNAL
+from tasks.engine.codes import CANCELLED, CLOSE, DAILY_LOSS, DRAWDOWN, LEFT, LIMIT, REPLACED, RUIN, SIGNAL, TIME
 from tasks.engine.kernel.account import DAY, NOTHING, Floats, Record
 from tasks.engine.kernel.compiled import compiled
 from tasks.engine.kernel.fills import place
 from tasks.engine.kernel.orders import draft_exit, draft_next
+from tasks.engine.kernel.resting import end_rest, rest
 from tasks.engine.rules import Limits, Rules
 
 
@@ -35,13 +36,18 @@ def rebalance(
     rules: Rules,
     limits: Limits,
 ) -> None:
-    """Do what is pending: in one order, or in two where the position changes side."""
+    """Do what is pending: in one order, or in two where the position changes side. It replaces one that waits."""
     account.pending, account.target = 0, account.goal
+    if account.resting:
+        end_rest(account, orders, bar, CANCELLED, REPLACED)
     age = (at - account.closed) / 1e6
     going_on = True
     while going_on:
         order = orders[account.orders]
         why = draft_next(account, order, bar, at, age, market, rules, limits)
+        if why == 0 and order.kind == LIMIT and not account.looking_ahead:
+            rest(account, order, bar, decision)
+            return
         going_on = (
             why != NOTHING and place(account, order, trades, bar, decision, at, why, limits) and order.leg == CLOSE
         )
@@ -70,6 +76,8 @@ def protect(
         adverse = low if trade.side > 0 else high
         account.low, account.high = min(account.low, adverse), max(account.high, adverse)
     place(account, order, trades, bar, account.decision, at, why, limits)
+    if account.resting and account.position == 0.0:
+        end_rest(account, orders, bar, CANCELLED, LEFT)
 
 
 @compiled
@@ -94,8 +102,12 @@ def watch(account: Record, at: int, close: float, worth: float, limits: Limits) 
         account.locked = 1
     if worth <= (1.0 - limits.max_drawdown) * account.peak:
         account.stopped = 1
-    if (account.locked or account.stopped) and account.position != 0.0 and not account.dust and not account.ruined:
-        account.pending, account.reason = 1, DRAWDOWN if account.stopped else DAILY_LOSS
+    if account.position != 0.0:
+        account.held += 1
+        lost, late = account.locked or account.stopped, account.held >= limits.max_bars
+        if (lost or late) and not account.dust and not account.ruined:
+            account.pending = 1
+            account.reason = TIME if not lost else DRAWDOWN if account.stopped else DAILY_LOSS
     if worth <= 0.0 and not account.ruined:
         account.ruined, account.pending, account.reason = 1, 1, RUIN
 
@@ -117,7 +129,10 @@ def decide(account: Record, goal: float, limits: Limits) -> None:
         return
     if goal < 0.0 and limits.long_only:
         goal = 0.0
-    if account.pending and account.reason != SIGNAL:
+    late = account.pending and account.reason == TIME
+    if late and goal != account.target and goal * account.position <= 0.0:
+        account.goal, account.reason = goal, SIGNAL  # which leaves the position too, and may enter another
+    elif account.pending and account.reason != SIGNAL:
         account.goal = goal  # all is to be sold; the wish goes with it
     else:
         account.pending, account.goal, account.reason = int(goal != account.target), goal, SIGNAL

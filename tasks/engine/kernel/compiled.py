@@ -22,7 +22,8 @@ R = TypeVar("R")
 _NUMBA: Any = numba.config
 
 _HERE = Path(__file__).parent
-_SOURCES = (*sorted(_HERE.glob("*.py")), _HERE.parent / "codes.py", _HERE.parent / "rules.py")
+_OUTSIDE = ("codes.py", "costs.py", "fees.py", "rules.py")
+_SOURCES = (*sorted(_HERE.glob("*.py")), *(_HERE.parent / name for name in _OUTSIDE))
 
 
 def _kept_in() -> str:

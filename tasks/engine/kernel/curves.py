@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.engine.codes import ORDERS_A_BAR
+from tasks.engine.codes import ACCEPTED, ORDERS_A_BAR, SIGNAL
+from tasks.engine.costs import Costs
 from tasks.engine.kernel.account import Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, protect, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.costs import begin_bar, end_bar
 from tasks.engine.kernel.fills import mark
+from tasks.engine.kernel.inside import Fine, open_bar, pass_bar
+from tasks.engine.kernel.resting import end_rest
 from tasks.engine.rules import Limits, Rules
 
 
@@ -63,6 +67,8 @@ def advance(
     lows: Floats,
     closes: Floats,
     target: Floats,
+    fine: Fine | None,
+    costs: Costs | None,
     rules: Rules,
     limits: Limits,
     equity: Floats,
@@ -80,15 +86,23 @@ def advance(
             account.bar = bar
             return bar
         at = ts[bar] if account.limited else 0  # only limits ask for the instant, and it would not be in the cache
-        if account.pending:
+        begin_bar(account, bar, ts, closes, costs)
+        if fine is not None:
+            open_bar(account, orders, trades, bar, at, opens[bar], rules, limits)
+        elif account.pending:
             rebalance(account, orders, trades, bar, bar - 1, at, opens[bar], rules, limits)
-        if not (account.limited or (account.guarded and account.position != 0.0)):
+        if costs is None and not (account.limited or (account.guarded and account.position != 0.0)):
             bar = drift(account, bar, opens, highs, lows, closes, target, limits, equity)
             if account.pending or bar == opens.size:
                 continue
-        if account.guarded and account.position != 0.0 and not account.dust:
-            protect(account, orders, trades, bar, at, opens[bar], highs[bar], lows[bar], rules, limits)
-        worth = value(account, highs[bar], lows[bar], closes[bar])
+        high, low = highs[bar], lows[bar]
+        if fine is not None:
+            price = opens[bar]
+            high, low = pass_bar(account, orders, trades, bar, at, price, high, low, closes[bar], fine, rules, limits)
+        elif account.guarded and account.position != 0.0 and not account.dust:
+            protect(account, orders, trades, bar, at, opens[bar], high, low, rules, limits)
+        end_bar(account, bar, closes, costs)
+        worth = value(account, high, low, closes[bar])
         if worth <= 0.0 or account.limited:
             watch(account, ts[bar], closes[bar], worth, limits)
         equity[bar] = worth
@@ -104,14 +118,19 @@ def finish(
     trades: Record,
     at: int,
     close: float,
+    costs: Costs | None,
     rules: Rules,
     limits: Limits,
     last: int,
 ) -> None:
-    """Mark the trade that is still open, and note the orders that wait for an open which is not there yet."""
+    """Mark the trade that is still open, and note the orders that wait for their price or for the next open."""
     account = accounts[0]
     if account.position != 0.0:
         mark(account, trades, close)
+    if account.resting:
+        end_rest(account, orders, last, ACCEPTED, SIGNAL)
+    if costs is not None:
+        account.friction = costs.friction[last]
     if account.pending:
         account.looking_ahead = 1
         rebalance(account, orders, trades, last, last, at, close, rules, limits)

@@ -7,6 +7,7 @@ import numpy as np
 from tasks.engine.codes import EXIT, FILLED, INTENT, REJECTED, STOP_LOSS, TRAILING_STOP
 from tasks.engine.kernel.account import DAY, NOISE, Record
 from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.costs import note_traded
 from tasks.engine.rules import Limits
 
 
@@ -39,12 +40,14 @@ def book(account: Record, trades: Record, row: int, begins: bool, change: float,
         trade.side = 1 if change > 0.0 else -1
         trade.entry_order, trade.exit_order = row, -1
         trade.amount, trade.entry_price = amount, price
-        trade.exited, trade.exit_price, trade.fees = 0.0, 0.0, fee
+        trade.exited, trade.exit_price, trade.fees, trade.carry = 0.0, 0.0, fee, 0.0
         trade.worst, trade.best = 0.0, 0.0
+        account.held, account.carry = 0, 0.0
         account.best = account.low = account.high = price
         return number + 1
     trade = trades[number - 1]
     trade.fees += fee
+    trade.carry = account.carry
     if trade.side * change > 0.0:
         note_range(account, trade)
         total = trade.amount + amount
@@ -79,6 +82,8 @@ def take(account: Record, order: Record, trades: Record, row: int, bar: int, lim
     begins = account.position == 0.0
     change = order.side * order.amount
     settle(account, change, order.position, order.price, order.fee)
+    if account.tiers:
+        note_traded(account, order.price * order.amount)
     order.event, order.position, order.cash = FILLED, account.position, account.cash
     order.trade = book(account, trades, row, begins, change, order.price, order.fee)
     account.decision, account.dust = order.decision, 0
@@ -115,6 +120,7 @@ def mark(account: Record, trades: Record, close: float) -> None:
     trade = trades[account.trades - 1]
     left = abs(account.position)
     trade.exit_price = (trade.exit_price * trade.exited + close * left) / (trade.exited + left)
+    trade.carry = account.carry
     note_range(account, trade)
 
 

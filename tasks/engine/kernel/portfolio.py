@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.engine.codes import CLOSE, ORDERS_A_BAR, REBALANCE, SIGNAL
+from tasks.engine.codes import CLOSE, MARKET, ORDERS_A_BAR, REBALANCE, SIGNAL
 from tasks.engine.kernel.account import NOTHING, SPECK, Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, note_bar, protect, rebalance, watch
 from tasks.engine.kernel.compiled import compiled
@@ -154,7 +154,7 @@ def off_weight(account: Record, price: float, equity: float, rules: Record, limi
     unit = price * (1.0 + rules.slippage) * (1.0 + rules.fee)
     wanted = round_down(target * rules.fraction * max(equity, 0.0) / unit, rules.amount_step)
     if account.limited and abs(wanted) > abs(position):
-        wanted = within(account, wanted, price * (1.0 + rules.slippage), rules, limits)
+        wanted = within(account, wanted, price * (1.0 + rules.slippage), MARKET, rules, limits)
     change = abs(wanted - position)
     if change < rules.min_amount or change * price < rules.min_cost:
         return False

@@ -11,7 +11,7 @@ from __future__ import annotations
 from tasks.engine.kernel.account import Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
-from tasks.engine.kernel.tallies import tally_close, tally_trades
+from tasks.engine.kernel.tallies import tally_close, tally_open, tally_trades
 from tasks.engine.rules import Limits, Rules
 
 BLOCK = 16
@@ -110,8 +110,7 @@ def sink(
         if bar == ends[period]:
             values[period] = worth
             period += 1
-        if account.orders:
-            tally_trades(account, trades, tally)
+        tally_trades(account, trades, tally)
         bar += 1
 
 
@@ -161,7 +160,4 @@ def follow(
                 )  # no limit: at any instant
                 tally_trades(account, trades, tally)
         sink(account, orders, trades, bar, ts, opens, highs, lows, closes, rules, limits, ends, period, row, tally)
-        tally.trades = tally.closed
-        if account.position != 0.0:
-            tally.trades += 1
-            tally.fees += trades[0].fees
+        tally_open(account, trades, tally)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from tasks.engine.codes import LIMIT
 from tasks.engine.kernel.account import NOISE, SPECK, Record
 from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.costs import impact
 from tasks.engine.rules import Limits, Rules
+
+HALVINGS = 64
 
 
 @compiled
@@ -32,6 +36,18 @@ def round_down(amount: float, step: float) -> float:
 
 
 @compiled
+def round_up(amount: float, step: float) -> float:
+    """Round up to a multiple of the step; what lies over one by float noise alone is that one."""
+    if step == 0.0:
+        return amount
+    count = amount / step
+    nearest = np.rint(count)
+    if abs(count - nearest) > NOISE * nearest:
+        nearest = np.ceil(count)
+    return multiple(nearest, step)
+
+
+@compiled
 def difference(wanted: float, position: float, step: float) -> float:
     """Return `wanted - position`, counted in whole steps where there are steps."""
     if step == 0.0 or wanted == 0.0 or position == 0.0:
@@ -40,14 +56,38 @@ def difference(wanted: float, position: float, step: float) -> float:
 
 
 @compiled
-def size(account: Record, market: float, target: float, rules: Rules) -> float:
-    """Return the wanted position before rounding, no larger than there is room for. Without equity it is none."""
+def affordable(account: Record, held: float, most: float, rules: Rules) -> float:
+    """Return the largest amount to hold of which the part beyond `held`, with its impact, makes all no dearer than
+    `most` is without one: `amount * (1 + impact of (amount - held)) <= most`.
+
+    The left side rises with the amount, so halving finds it: as often as a float has digits, and always from below.
+    """
+    if most <= held or most == np.inf:
+        return most
+    low, high = 0.0, most - held
+    for _ in range(HALVINGS):
+        more = 0.5 * (low + high)
+        if (held + more) * (1.0 + impact(account, more, rules)) <= most:
+            low = more
+        else:
+            high = more
+    return held + low
+
+
+@compiled
+def size(account: Record, market: float, price: float, target: float, kind: int, rules: Rules) -> float:
+    """Return the wanted position before rounding, no larger than there is room for. Without equity it is none.
+
+    `price` is what may have to be paid for it by an order of this kind, but for its impact.
+    """
     if rules.amount > 0.0:
         account.cut = 0
         return target * rules.amount
     equity: float = max(account.cash + account.others + account.position * market, 0.0)
-    unit = market * (1.0 + rules.slippage) * (1.0 + rules.fee)
+    unit = price * (1.0 + (account.dearest if kind == LIMIT else account.taker))
     wanted = target * rules.fraction * equity / unit
+    if rules.impact > 0.0 and kind != LIMIT:
+        wanted = np.copysign(affordable(account, abs(account.position), abs(wanted), rules), wanted)
     most = max(account.room / unit, abs(account.position))
     account.cut = int(abs(wanted) > most * (1.0 + SPECK))
     within_room: float = np.copysign(min(abs(wanted), most), wanted)
@@ -55,11 +95,14 @@ def size(account: Record, market: float, target: float, rules: Rules) -> float:
 
 
 @compiled
-def within(account: Record, wanted: float, price: float, rules: Rules, limits: Limits) -> float:
+def within(account: Record, wanted: float, price: float, kind: int, rules: Rules, limits: Limits) -> float:
     """Cut a wanted position that is larger than the one held, and on its side, to what the limits leave of it."""
     step, held = rules.amount_step, abs(account.position)
-    room = round_down(limits.max_order / price, step)
+    order, position = limits.max_order / price, limits.max_position / price
+    if rules.impact > 0.0 and kind != LIMIT:
+        order, position = affordable(account, 0.0, order, rules), affordable(account, held, position, rules)
+    room = round_down(order, step)
     reach = held + room if step == 0.0 else multiple(np.rint(held / step) + np.rint(room / step), step)
-    most = min(round_down(limits.max_position / price, step), reach)
+    most = min(round_down(position, step), reach)
     cut: float = np.copysign(max(min(abs(wanted), most), held), wanted)
     return cut

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from tasks.engine.costs import Costs
 from tasks.engine.kernel.account import Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, protect, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.costs import begin_bar, end_bar
+from tasks.engine.kernel.inside import Fine, open_bar, pass_bar
 from tasks.engine.rules import Limits, Rules
 
 
 @compiled
 def tally_trades(account: Record, trades: Record, tally: Record) -> None:
     """Add up the trades that ended in this bar, and give their rows free; so for the orders."""
+    if account.orders == 0:
+        return
     open_ = account.position != 0.0
     for row in range(account.trades - int(open_)):
         trade = trades[row]
-        profit = trade.side * (trade.amount * trade.exit_price - trade.amount * trade.entry_price) - trade.fees
+        moved = trade.side * (trade.amount * trade.exit_price - trade.amount * trade.entry_price)
+        profit = moved - trade.fees - trade.carry
         tally.closed += 1
         tally.fees += trade.fees
         if profit > 0.0:
@@ -41,12 +47,27 @@ def tally_close(account: Record, tally: Record, bar: int, worth: float) -> None:
 
 
 @compiled
+def tally_open(account: Record, trades: Record, tally: Record) -> None:
+    """Add the trade that is still open at the end."""
+    tally.trades = tally.closed
+    if account.position != 0.0:
+        tally.trades += 1
+        tally.fees += trades[0].fees
+
+
+@compiled
+def idle(account: Record) -> bool:
+    """Tell whether nothing but a decision or ruin can happen to an account."""
+    return not (account.pending or account.limited or (account.guarded and account.position != 0.0))
+
+
+@compiled
 def coast(
     account: Record, tally: Record, bar: int, closes: Floats, target: Floats, ends: Ints, period: int, values: Floats
 ) -> tuple[int, int]:
     """Pass over the bars from this one on at which nothing is decided; return the first that is left, and the period.
 
-    For an account to which only a decision or ruin can happen: no order is pending, no stop or limit looked for.
+    For an idle account.
     """
     cash, position, acted = account.cash, account.position, account.target
     peak, drawdown, first = account.peak, tally.drawdown, bar
@@ -79,6 +100,8 @@ def measure(
     lows: Floats,
     closes: Floats,
     target: Floats,
+    fine: Fine | None,
+    costs: Costs | None,
     rules: Rules,
     limits: Limits,
     ends: Ints,
@@ -89,26 +112,30 @@ def measure(
     account, tally = accounts[0], tallies[0]
     bar, period, tally.ruin = 0, 0, -1
     while bar < opens.size:
-        if not (account.pending or account.limited or (account.guarded and account.position != 0.0)):
+        if costs is None and idle(account):
             bar, period = coast(account, tally, bar, closes, target, ends, period, values)
             if bar == opens.size:
                 break
-        if account.pending:
+        begin_bar(account, bar, ts, closes, costs)
+        if fine is not None:
+            open_bar(account, orders, trades, bar, ts[bar], opens[bar], rules, limits)
+        elif account.pending:
             rebalance(account, orders, trades, bar, bar - 1, ts[bar], opens[bar], rules, limits)
-        if account.guarded and account.position != 0.0 and not account.dust:
-            protect(account, orders, trades, bar, ts[bar], opens[bar], highs[bar], lows[bar], rules, limits)
-        worth = value(account, highs[bar], lows[bar], closes[bar])
+        high, low = highs[bar], lows[bar]
+        if fine is not None:
+            at, price = ts[bar], opens[bar]
+            high, low = pass_bar(account, orders, trades, bar, at, price, high, low, closes[bar], fine, rules, limits)
+        elif account.guarded and account.position != 0.0 and not account.dust:
+            protect(account, orders, trades, bar, ts[bar], opens[bar], high, low, rules, limits)
+        end_bar(account, bar, closes, costs)
+        worth = value(account, high, low, closes[bar])
         if worth <= 0.0 or account.limited:
             watch(account, ts[bar], closes[bar], worth, limits)
         tally_close(account, tally, bar, worth)
         if bar == ends[period]:
             values[period] = worth
             period += 1
-        if account.orders:
-            tally_trades(account, trades, tally)
+        tally_trades(account, trades, tally)
         decide(account, target[bar], limits)
         bar += 1
-    tally.trades = tally.closed
-    if account.position != 0.0:
-        tally.trades += 1
-        tally.fees += trades[0].fees
+    tally_open(account, trades, tally)
