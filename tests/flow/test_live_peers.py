@@ -49,6 +49,7 @@ def run(**changes: Any) -> Outcome:
     return outcome
 
 
+@pytest.mark.slow
 def test_paper_and_real_orders_side_by_side_decide_alike(lake: Lake, reached: Any) -> None:
     with practice_exchange() as practice:
         reached(practice)
@@ -79,6 +80,7 @@ def test_after_a_day_away_the_position_is_known_and_is_not_bought_again(lake: La
     assert len(back.decisions) + never_seen == DAY / 60
 
 
+@pytest.mark.slow
 def test_each_fill_of_a_stop_stays_with_the_position_that_it_ended(lake: Lake, reached: Any) -> None:
     with practice_exchange() as practice:
         reached(practice)

@@ -205,6 +205,7 @@ def started(session: LiveParameters) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_of_two_runs_at_once_one_does_it_and_the_other_says_so_and_does_nothing(lake: Lake, practice: Practice) -> None:
     session = a_session(mode="paper")
     practice.fault("drip", "OHLC", seconds=1.5)

@@ -18,7 +18,7 @@ from data.runs import is_recorded
 from data.writer import Lake
 from flows.parameters import SweepParameters
 from flows.sweep import sweep
-from tests.server.test_sweep_clusters import listens, started, wait_until
+from tests.servers.clusters import listens, started, wait_until
 from tests.servers.processes import free_port
 from tests.servers.sweeps import MINE, as_bytes, fill
 

@@ -266,6 +266,7 @@ def checkout_at(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_compiled_code_is_kept_for_the_next_process(tmp_path: Path) -> None:
     checkout = checkout_at(tmp_path / "checkout")
     kept = str(tmp_path / "kept")
@@ -276,6 +277,7 @@ def test_compiled_code_is_kept_for_the_next_process(tmp_path: Path) -> None:
     assert python(SIMULATE, checkout, NUMBA_CACHE_DIR=kept).splitlines()[1] == "1 1"
 
 
+@pytest.mark.slow
 def test_without_a_folder_to_keep_compiled_code_in_it_is_compiled_anew(tmp_path: Path) -> None:
     checkout = checkout_at(tmp_path / "checkout")
     # A file where the cache's folder should be: nobody, not even root, can write below it.

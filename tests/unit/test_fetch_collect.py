@@ -165,6 +165,7 @@ def test_a_fact_that_is_known_keeps_the_time_at_which_it_was_found(lake: Lake) -
     assert after[1] > before
 
 
+@pytest.mark.slow
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     absent=st.sets(st.integers(1, 398), max_size=40), spikes=st.sets(st.integers(110, 399), max_size=3), data=st.data()

@@ -88,7 +88,7 @@ def checkout(folder: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("x = 1\n")
     (folder / "flows").mkdir()
-    for name in ("backtest", "sensitivity"):
+    for name in ("backtest", "detail", "sensitivity", "terms"):
         (folder / "flows" / f"{name}.py").write_text("y = 2\n")
     return folder
 
@@ -103,7 +103,7 @@ def test_the_code_version_changes_with_every_source_that_decides(
         versions.append(code_version())
     (tmp_path / "tasks" / "signal" / "a.py").rename(tmp_path / "tasks" / "signal" / "z.py")
     versions.append(code_version())
-    assert len(set(versions)) == 9
+    assert len(set(versions)) == 11
     assert all(version.startswith("0.") and "+" in version for version in versions)
 
 
