@@ -49,19 +49,23 @@ def answers(url: str, seconds: float = 1.0) -> bool:
         return False
 
 
-def admits(url: str) -> bool:
+def admits(url: str, seconds: float = 5.0) -> bool:
     """Tell whether the server takes our password."""
     user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
     auth = httpx.BasicAuth(user, password) if user else None
     try:
-        return httpx.get(f"{url}/admin/version", auth=auth, timeout=5).status_code == httpx.codes.OK
+        return httpx.get(f"{url}/admin/version", auth=auth, timeout=seconds).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 
 
 def server_ready() -> bool:
-    """Tell whether runs can be recorded: a Prefect server is set (`PREFECT_API_URL`) and answers."""
-    return bool(os.environ.get("PREFECT_API_URL")) and answers(api_url()) and admits(api_url())
+    """Tell whether runs can be recorded: a Prefect server is set (`PREFECT_API_URL`) and answers.
+
+    One that is busy has as long for it as Prefect gives a request, `PREFECT_API_REQUEST_TIMEOUT`: 5 s unless it is set.
+    """
+    seconds = float(os.environ.get("PREFECT_API_REQUEST_TIMEOUT") or 5.0)
+    return bool(os.environ.get("PREFECT_API_URL")) and answers(api_url(), seconds) and admits(api_url(), seconds)
 
 
 def ensure_password(env_file: Path = ENV_FILE) -> None:
