@@ -72,7 +72,7 @@ class LinkedCharts(ABC):
         self._behind = None
         await self._fill(self._turn, run, self._show)
 
-    async def go_on(self, turn: int, run: Run) -> bool:  # noqa: ARG002 - some charts can
+    async def go_on(self, run: Run) -> bool:  # noqa: ARG002 - some charts can
         """Give the charts that are shown what is new of their run; return False where they have to be drawn again."""
         return False
 
@@ -90,7 +90,7 @@ class LinkedCharts(ABC):
         try:
             while (run := self._behind) is not None:
                 self._behind = None
-                if await self.go_on(self._turn, run):
+                if await self.go_on(run):
                     continue
                 began = time.monotonic()
                 await self._fill(self._turn, run, self._renew)

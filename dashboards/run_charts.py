@@ -95,12 +95,13 @@ class RunCharts(LinkedCharts):
         charts.connect()
         return charts, drawn
 
-    async def go_on(self, turn: int, run: Run) -> bool:
+    async def go_on(self, run: Run) -> bool:
         """Send what is new to the figures that are there; the window moves on with what is in view."""
-        charts, before = self.charts, self._run
+        turn, charts, before = self._turn, self.charts, self._run
         if (
             charts is None
             or before is None
+            or self._window is None
             or run.run_id != before.run_id
             or any(card.failed for card in self.cards.values())
         ):
@@ -108,7 +109,7 @@ class RunCharts(LinkedCharts):
         bounds = time_bounds(run.drawn_from, run.end_ts)
         window = run.whole
         if self._window != before.whole:
-            window = run.around(*map(_time, moved(charts.time, bounds)))
+            window = _window_at(self._window, run, *moved(charts.time, bounds))
         try:
             news = await self.session.hub.ask(progress, run, window, self.session.theme, self._markers, self._levels)
         except LakeError:  # each of the charts says what it misses
@@ -194,8 +195,8 @@ class RunCharts(LinkedCharts):
         start, end = max(first, axis.start), min(last, axis.end)
         if not start < end:
             return None
-        wanted = self._run.around(_time(start), _time(end))
-        return None if self._window.shows(_time(start), _time(end), wanted) else wanted
+        window = _window_at(self._window, self._run, start, end)
+        return None if window is self._window else window
 
     def _questions_of(self, run: Run, window: Window) -> dict[str, Any]:
         market = self._at(run)
@@ -223,6 +224,13 @@ class RunCharts(LinkedCharts):
 
 def _time(milliseconds: float) -> pd.Timestamp:
     return pd.Timestamp(milliseconds, unit="ms")
+
+
+def _window_at(shown: Window, run: Run, start: float, end: float) -> Window:
+    """Return the window for what is in view (milliseconds since 1970): the one shown, where that will do."""
+    view = _time(start), _time(end)
+    wanted = run.around(*view)
+    return shown if shown.shows(*view, wanted) else wanted
 
 
 def _finer(charts: Charts, answers: Answers) -> Any:
