@@ -60,6 +60,14 @@ def marker_columns(markers: Frame, action: str) -> Columns:
     return {name: shown[name].to_numpy() for name in MARKER_COLUMNS if name != "action"}
 
 
+def price_columns(
+    candles: Frame, indicators: Frame, markers: Frame, names: Sequence[str], colours: Palette
+) -> dict[str, Columns]:
+    """Return what stands at the price by topic: candles with the indicators of these names, markers by action."""
+    marks = {action: marker_columns(markers, action) for action in ACTIONS}
+    return {"price": candle_columns(candles, indicators, indicator_columns(names), colours), **marks}
+
+
 def equity_columns(equity: Frame, cash: float, first_open: float | None) -> Columns:
     """Return the equity, and what the cash would have come to in the market from its first open on, where known."""
     held = {"hold": (cash * equity["price"] / first_open).to_numpy()} if first_open else {}

@@ -32,11 +32,10 @@ from dashboards.chart_columns import (
     ACTIONS,
     MARKER_COLUMNS,
     Columns,
-    candle_columns,
     equity_columns,
     indicator_columns,
-    marker_columns,
     owned,
+    price_columns,
 )
 from dashboards.figures import Figure, blank, draw_line, dress, name_layers, time_axis, time_bounds
 from dashboards.look import PALETTES, Theme, asset
@@ -84,7 +83,6 @@ class Charts:
         self._readings: dict[str, tuple[Any, list[tuple[str, str]]]] = {}
         self._sources: dict[str, ColumnDataSource] = {}
         self._fitted: list[tuple[Range1d, list[tuple[Any, list[str]]], float | None]] = []
-        self._indicators: dict[str, str] = {}
         self._layout: Layout = (), (), ()
         self._held: tuple[float, float | None] = 0.0, None
 
@@ -102,7 +100,7 @@ class Charts:
         names, beside, below = self._layout
         drawn = [*beside, *itertools.chain(*below)]
         colours = dict(zip(drawn, itertools.cycle(self._colours.lines)))
-        self._indicators = safe = indicator_columns(names)
+        safe = indicator_columns(names)
         columns = self._price_columns(candles, indicators, markers)
         figure = self._dressed(_drawn_ahead.pop() if _drawn_ahead else _candles(), PRICE_HEIGHT, "price")
         figure.yaxis.formatter = NumeralTickFormatter(format="0,0.[00000]")
@@ -184,8 +182,7 @@ class Charts:
         return [(source, columns[topic]) for topic, source in self._sources.items()]
 
     def _price_columns(self, candles: Frame, indicators: Frame, markers: Frame) -> dict[str, Columns]:
-        marks = {action: marker_columns(markers, action) for action in _MARKS}
-        return {"price": candle_columns(candles, indicators, self._indicators, self._colours), **marks}
+        return price_columns(candles, indicators, markers, self._layout[0], self._colours)
 
     def _feed(self, topic: str, columns: Columns) -> ColumnDataSource:
         """Return the one source that all layers of a topic show."""

@@ -12,15 +12,7 @@ import numpy as np
 from bokeh.models import ColumnDataSource
 
 from dashboards import queries
-from dashboards.chart_columns import (
-    ACTIONS,
-    Columns,
-    candle_columns,
-    equity_columns,
-    indicator_columns,
-    marker_columns,
-    owned,
-)
+from dashboards.chart_columns import Columns, equity_columns, owned, price_columns
 from dashboards.indicator_scales import split_indicators
 from dashboards.look import PALETTES, Theme
 from dashboards.order_queries import Level
@@ -62,16 +54,14 @@ def progress(
     """
     colours = PALETTES[theme]
     candles, indicators = queries.candles(lake, run, window), queries.indicators(lake, run, window)
-    names = indicator_columns(list(indicators.columns[1:]))
-    marked = markers(lake, run, window)
+    drawn = layout(candles, indicators)
     columns = {
-        "price": candle_columns(candles, indicators, names, colours),
-        **{action: marker_columns(marked, action) for action in ACTIONS},
+        **price_columns(candles, indicators, markers(lake, run, window), drawn[0], colours),
         "equity": equity_columns(queries.equity(lake, run, window), run.cash, queries.first_open(lake, run)),
     }
     if levels is not None:
         columns["levels"] = level_columns(levels(lake, run), candles, colours)
-    return Progress(columns, layout(candles, indicators))
+    return Progress(columns, drawn)
 
 
 def extend(source: ColumnDataSource, columns: Columns) -> None:

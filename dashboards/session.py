@@ -137,10 +137,15 @@ class Session:
         self._left = True
 
     @property
+    def _served(self) -> Any:
+        """The server's session of the page; None where nobody serves it."""
+        return getattr(self.document.session_context, "session", None)
+
+    @property
     def _is_pulled(self) -> bool:
         """Whether the browser is asking for the page right now."""
-        session = getattr(self.document.session_context, "session", None)
-        return not self._begun and session is not None and session.connection_count > 0
+        served = self._served
+        return not self._begun and served is not None and served.connection_count > 0
 
     def _change(self) -> None:
         if self._is_pulled:
@@ -155,7 +160,7 @@ class Session:
 
     def _keep(self) -> None:
         """Keep the page until its browser is there, or does not come."""
-        served = getattr(self.document.session_context, "session", None)
+        served = self._served
         if served is not None:
             served.block_expiration()
             self._kept.callback(served.unblock_expiration)

@@ -16,13 +16,13 @@ from data.markets import Market, read_market
 from data.quality import gaps_after
 from data.runs import PORTFOLIOS, canonical, code_version, library_versions, record_run, run_id
 from data.signals import signals_table
-from data.timeframe import parse_timeframe
 from data.writer import Lake
 from flows.backtest import Backtest, run_row
 from flows.judge import judge_backtest
 from flows.parameters import PortfolioParameters
 from flows.report import publish_report
 from flows.sensitivity import portfolio_sensitivity
+from flows.terms import portfolio_terms_in
 from tasks.backtest import execute_portfolio_backtest
 from tasks.engine.rules import Limits
 from tasks.evaluate import evaluate_metrics
@@ -56,15 +56,8 @@ def portfolio(parameters: PortfolioParameters) -> Backtest:
     simulation = execute_portfolio_backtest(
         candles,
         signals,
-        cash=account.cash,
-        timeframe=parse_timeframe(parameters.timeframe),
         gap_after={name: gaps_after(lake, *of, pd.DatetimeIndex(candles[name].index)) for name, of in series.items()},
-        markets={name: of["terms"] for name, of in manifest["markets"].items()},
-        slippage=parameters.slippage,
-        **manifest["sizing"],
-        **manifest["rebalancing"],
-        **manifest["stops"],
-        **manifest["limits"],
+        **portfolio_terms_in(manifest),
     )
     metrics = evaluate_metrics(
         simulation.equity,

@@ -10,8 +10,7 @@ import pandas as pd
 
 from data.errors import JarvisError
 from data.tables import TABLES
-from data.timeframe import parse_timeframe
-from flows.terms import times
+from flows.terms import portfolio_terms_in, times
 from flows.trials import part_of, target_of
 from tasks.backtest import Detail, simulate_portfolio
 from tasks.engine.changes import Changes
@@ -120,20 +119,9 @@ def _portfolio_figures(
     multiple: int,
 ) -> Row:
     """Return what a portfolio comes to at a multiple of its costs; `benchmark` is the basket of its candles."""
-    terms = {symbol: of["terms"] for symbol, of in manifest["markets"].items()}
+    wanted = pd.DataFrame({symbol: frame["signal"] for symbol, frame in signals.items()})
     try:
-        made = simulate_portfolio(
-            candles,
-            pd.DataFrame({symbol: frame["signal"] for symbol, frame in signals.items()}),
-            cash=manifest["cash"],
-            timeframe=parse_timeframe(manifest["timeframe"]),
-            markets={symbol: of | {"fee": of["fee"] * multiple} for symbol, of in terms.items()},
-            slippage=manifest["costs"]["slippage"] * multiple,
-            **manifest["sizing"],
-            **manifest["rebalancing"],
-            **manifest["stops"],
-            **manifest["limits"],
-        )
+        made = simulate_portfolio(candles, wanted, **portfolio_terms_in(manifest, multiple))
         own = {name: manifest[name] for name in ("cash", "timeframe", "calendar")}
         return _values(headline(made.equity, made.trades, benchmark, **own))
     except JarvisError as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data.markets import Market
+from data.timeframe import parse_timeframe
 from flows.parameters import Entering
 from tasks.engine.fees import read_tiers
 from tasks.engine.slippage import read_slippage, written
@@ -16,6 +17,21 @@ _PARTS = ("costs", "sizing", "stops", "limits", "entries")
 def terms_in(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the terms of a backtest, by their names in `tasks.engine.rules.Terms`."""
     return {name: value for part in _PARTS for name, value in manifest[part].items()}
+
+
+def portfolio_terms_in(manifest: Mapping[str, Any], multiple: float = 1) -> dict[str, Any]:
+    """Return how a portfolio trades, as `simulate_portfolio` takes it, at so many times its costs."""
+    terms = {symbol: of["terms"] for symbol, of in manifest["markets"].items()}
+    return {
+        "cash": manifest["cash"],
+        "timeframe": parse_timeframe(manifest["timeframe"]),
+        "markets": {symbol: of | {"fee": of["fee"] * multiple} for symbol, of in terms.items()},
+        "slippage": manifest["costs"]["slippage"] * multiple,
+        **manifest["sizing"],
+        **manifest["rebalancing"],
+        **manifest["stops"],
+        **manifest["limits"],
+    }
 
 
 def costs_of(parameters: Entering, market: Market) -> dict[str, Any]:

@@ -16,8 +16,6 @@ from tasks.engine.codes import Log, with_room
 from tasks.engine.inputs import Bars, Ints
 from tasks.engine.rules import Limits, Rules, refuse_beyond
 
-MICROSECOND = timedelta(microseconds=1)
-
 
 class Planned(NamedTuple):
     """An order that is to be made, or that is refused."""
@@ -79,7 +77,7 @@ class Books:
         refuse_beyond(rules, limits, "a session's account")
         self._kernel = kernel
         self._rules, self._limits = rules, limits
-        self._account = kernel.new_account(cash, rules, limits, timeframe // MICROSECOND)
+        self._account = kernel.new_account(cash, rules, limits, timeframe // inputs.MICROSECOND)
         self._account["limited"] = 1
         self._fills: Log = np.zeros(16, codes.ORDER)
         self._trades: Log = np.zeros(16, codes.TRADE)
@@ -251,7 +249,7 @@ class Books:
         ts = np.concatenate([np.empty(0, np.int64), *self._closed])
         # In the backtest's log a decision is the number of its candle.
         orders["decision"] = np.searchsorted(ts, orders["decision"])
-        opened = _index(_openings(np.array(self._instants, np.int64), ts, timeframe // MICROSECOND))
+        opened = _index(_openings(np.array(self._instants, np.int64), ts, timeframe // inputs.MICROSECOND))
         gaps = inputs.find_gaps(_index(ts), gap_after)
         ids = pa.array(self._order_ids, pa.string())
         return frames.trade_frame(trades, orders, ids, opened, len(ts) - 1, gaps, symbol)

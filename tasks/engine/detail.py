@@ -16,8 +16,6 @@ from tasks.engine.rules import Rules
 if TYPE_CHECKING:
     from tasks.engine.kernel import Fine
 
-MICROSECOND = timedelta(microseconds=1)
-
 
 @dataclass(frozen=True)
 class Detail:
@@ -67,7 +65,7 @@ def fit_detail(candles: pd.DataFrame, finer: pd.DataFrame, timeframe: timedelta,
     inputs.check_prices(fine)
     found = kernel.Fine(*fine[1:], np.empty(len(bars.ts), np.int64), timeframe // fineness)
     times = inputs.read_instants(bars.ts), inputs.read_instants(fine.ts)
-    lengths = timeframe // MICROSECOND, fineness // MICROSECOND
+    lengths = timeframe // inputs.MICROSECOND, fineness // inputs.MICROSECOND
     kernel.fit(times[0], *bars[1:], lengths[0], times[1], found, lengths[1])
     found.firsts.flags.writeable = False
     return Detail(candles.index, found)
@@ -86,6 +84,6 @@ def fine_of(detail: Detail | None, index: pd.Index, rules: Rules) -> Fine | None
         return None
     from tasks.engine import kernel
 
-    prices, firsts = np.empty(0), np.empty(0, np.int64)
-    prices.flags.writeable = firsts.flags.writeable = False
+    prices, firsts = inputs.frozen([]), np.empty(0, np.int64)
+    firsts.flags.writeable = False
     return kernel.Fine(prices, prices, prices, prices, firsts, 0)

@@ -16,6 +16,9 @@ Ints = npt.NDArray[np.int64]
 
 PRICES = ("open", "high", "low", "close")
 
+MICROSECOND = timedelta(microseconds=1)
+"""What compiled code counts time in."""
+
 
 class Bars(NamedTuple):
     """Candles as read-only arrays of one length, and their opening instants (UTC, microseconds)."""
@@ -86,7 +89,7 @@ def find_length(index: pd.DatetimeIndex, timeframe: timedelta | None) -> int:
         return 0 if steps.size == 0 else int(steps[0] if steps.min() == steps.max() else np.median(steps))
     if timeframe <= timedelta(0):
         raise BadInput(f"timeframe must be above 0, not {timeframe}")
-    return timeframe // timedelta(microseconds=1)
+    return timeframe // MICROSECOND
 
 
 def read_instants(index: pd.DatetimeIndex) -> Ints:
