@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pandas as pd
 
 from dashboards.data_queries import Holes, Series, ranges
-from dashboards.look import NONE, part
+from dashboards.look import NONE, figure, part
 from dashboards.metric_words import Words
 from dashboards.queries import Rows
 from dashboards.session_words import listing
@@ -91,7 +91,8 @@ def row(series: Series) -> dict[str, Any]:
     """Return a series as the table takes it."""
     cells = [
         label(series), _time(series, series.first), _time(series, series.last), f"{series.candles:,}",
-        _count(series.missing), _count(series.facts), size(series.size), f"{series.fetched_at:%Y-%m-%d %H:%M}",
+        figure(series.missing, "count"), figure(series.facts, "count"), size(series.size),
+        f"{series.fetched_at:%Y-%m-%d %H:%M}",
     ]  # fmt: skip
     return {"id": series.name.address, "cells": cells, **schedule(series)}
 
@@ -134,7 +135,7 @@ def head(series: Series) -> str:
         ("from", series.name.exchange),
         ("", f"{_time(series, series.first)} to {_time(series, series.last)}"),
         ("candles", f"{series.candles:,}"),
-        ("missing", _count(series.missing)),
+        ("missing", figure(series.missing, "count")),
         ("not asked for", f"{series.unasked:,}" if series.unasked else ""),
         ("replaced revisions", f"{series.superseded:,}"),
         ("calendar", series.calendar or "unknown"),
@@ -254,10 +255,6 @@ def _left(count: int) -> str:
 
 def _many(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _count(value: int | None) -> str:
-    return NONE if value is None else f"{value:,}"
 
 
 def _time(series: Series, time: pd.Timestamp) -> str:

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
@@ -28,8 +29,11 @@ T = TypeVar("T")
 Question = Callable[Concatenate[duckdb.DuckDBPyConnection, P], T]
 Stamp = tuple[tuple[int, int], ...]
 
-POLL = 0.25
+POLL = 0.1
 """Seconds between two looks at the lake."""
+
+_COARSE = 2_000_000_000
+"""Nanoseconds; a file system may call two changes that follow each other within them simultaneous."""
 
 _SELDOM = 60.0
 """Seconds between two tries of a question without an answer, at most; at first they are as short as POLL."""
@@ -199,7 +203,7 @@ class Hub:
         """
         deadline, idle = time.monotonic() + _LONGEST, 0
         while idle < 2 and time.monotonic() < deadline:
-            await asyncio.sleep(POLL / 10)
+            await asyncio.sleep(POLL / 5)
             idle = 0 if self._waiting else idle + 1
 
     def _is_news(self, now: Stamp) -> bool:
@@ -257,10 +261,19 @@ def stamp(lake: Lake) -> Stamp:
     for name in TABLES:
         log = lake.path(name) / "_delta_log"
         try:
-            stamps.append((log.stat().st_mtime_ns, sum(1 for _ in log.iterdir())))
+            changed = log.stat().st_mtime_ns
+            count = _count if time.time_ns() - changed < _COARSE else _counted
+            stamps.append((changed, count(log, changed)))
         except OSError:
             stamps.append((0, 0))
     return tuple(stamps)
+
+
+def _count(log: Path, changed: int) -> int:  # noqa: ARG001  of a folder that does not change it is told once
+    return sum(1 for _ in log.iterdir())
+
+
+_counted = functools.lru_cache(4 * len(TABLES))(_count)
 
 
 def background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

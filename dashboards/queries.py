@@ -167,8 +167,8 @@ def candles(lake: Connection, run: Run, window: Window | None = None, outline: R
         lake,
         f"""SELECT {window.moment} AS ts, arg_min(open, ts) AS open, max(high) AS high, min(low) AS low,
             arg_max(close, ts) AS close, sum(volume) AS volume
-        FROM ({_source(lake, _SEEN, outline)}) WHERE {_WITHIN} GROUP BY 1 ORDER BY 1""",  # noqa: S608
-        _bounds(window) if outline is not None else _series(run) | _bounds(window),
+        FROM ({_source(lake, SEEN, outline)}) WHERE {_WITHIN} GROUP BY 1 ORDER BY 1""",  # noqa: S608
+        _bounds(window) if outline is not None else series(run) | _bounds(window),
     )
     if rows.empty and window == run.whole:
         raise LakeError(f"the lake no longer has the candles of {run.symbol} {run.timeframe} from {run.exchange}")
@@ -180,8 +180,8 @@ def first_open(lake: Connection, run: Run) -> float | None:
     if run.symbols:
         return 1.0
     window = run.whole._replace(start=run.start_ts)
-    first = f"SELECT arg_min(open, ts) FROM ({_SEEN}) WHERE {_WITHIN}"  # noqa: S608
-    row = lake.execute(first, _series(run) | _bounds(window)).fetchall()
+    first = f"SELECT arg_min(open, ts) FROM ({SEEN}) WHERE {_WITHIN}"  # noqa: S608
+    row = lake.execute(first, series(run) | _bounds(window)).fetchall()
     return float(row[0][0]) if row[0][0] is not None else None
 
 
@@ -263,7 +263,7 @@ def _held(lake: Connection, run: Run, rows: Rows) -> pd.Series:
     """Return what 1 in all of the run's markets has come to at each ts of `rows`, as `tasks/evaluate/basket` has it."""
     lake.register("valued", rows[["ts"]])
     seen = _CANDLES.format(market="symbol IN (FROM markets)")
-    series = {name: value for name, value in _series(run).items() if name != "symbol"}
+    market = {name: value for name, value in series(run).items() if name != "symbol"}
     held = frame(
         lake,
         f"""WITH markets AS (SELECT unnest($symbols) AS symbol),
@@ -273,7 +273,7 @@ def _held(lake: Connection, run: Run, rows: Rows) -> pd.Series:
         SELECT wanted.ts AS ts, avg(coalesce(close / wanted.open, 1)) AS price
         FROM wanted ASOF LEFT JOIN seen ON wanted.symbol = seen.symbol AND wanted.instant >= seen.ts
         GROUP BY 1""",  # noqa: S608
-        series | {"symbols": list(run.symbols)} | _bounds(run.whole),
+        market | {"symbols": list(run.symbols)} | _bounds(run.whole),
     )
     prices: pd.Series = rows["ts"].map(held.set_index("ts")["price"])
     return prices
@@ -290,24 +290,27 @@ _SESSIONS = """(
     ) AS decided USING (run_id))"""
 
 _CANDLES = """
-    SELECT symbol, ts, open, high, low, close, volume FROM candle_revisions
+    SELECT symbol, ts, open, high, low, close, volume, fetched_at, revision, superseded_at FROM candle_revisions
     WHERE exchange = $exchange AND {market} AND timeframe = $timeframe
         AND fetched_at <= $seen AND (superseded_at IS NULL OR superseded_at > $seen)"""
-_SEEN = _CANDLES.format(market="symbol = $symbol")
+SEEN = _CANDLES.format(market="symbol = $symbol")
+"""The candles of a run as it saw them, whatever was put in their place since; its values are those of `series`."""
 
 _WITHIN = "ts >= $start AND ts < $end"
 
 
-def _series(run: Run) -> dict[str, object]:
-    seen = datetime.max.replace(tzinfo=UTC) if run.is_session else _instant(run.created_at)  # a session goes on seeing
+def series(run: Run) -> dict[str, object]:
+    """Return what names a run's candles, and the instant until which it saw them."""
+    seen = datetime.max.replace(tzinfo=UTC) if run.is_session else instant(run.created_at)  # a session goes on seeing
     return {"exchange": run.exchange, "symbol": run.symbol, "timeframe": run.timeframe, "seen": seen}
 
 
 def _bounds(window: Window) -> dict[str, object]:
-    return {"start": _instant(window.start), "end": _instant(window.end)}
+    return {"start": instant(window.start), "end": instant(window.end)}
 
 
-def _instant(time: pd.Timestamp) -> datetime:
+def instant(time: pd.Timestamp) -> datetime:
+    """Return a time of ours (naive UTC) as DuckDB takes it."""
     return time.tz_localize("UTC").to_pydatetime()
 
 

@@ -7,12 +7,11 @@ them. Times come back as naive UTC.
 from __future__ import annotations
 
 import math
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dashboards.queries import Connection, Rows, Run, frame
+from dashboards.queries import SEEN, Connection, Rows, Run, frame, instant, series
 from data.timeframe import parse_timeframe
 
 MOST_CANDLES = 1_500
@@ -111,22 +110,16 @@ def scene(lake: Connection, run: Run, trade_id: int) -> Scene | None:
     end = min(run.end_ts, left + LEAD * candle)
     merged = math.ceil((end - start).total_seconds() / candle.total_seconds() / MOST_CANDLES)
     bucket = f"time_bucket(to_seconds({int(merged * candle.total_seconds())}), ts)" if merged > 1 else "ts"
-    values = {"run": run.run_id, "symbol": run.symbol, "start": _instant(start), "end": _instant(end)}
-    seen = {name: value for name, value in {**_series(run), **values}.items() if name != "run"}
+    values = {"run": run.run_id, "symbol": run.symbol, "start": instant(start), "end": instant(end)}
+    seen = {name: value for name, value in {**series(run), **values}.items() if name != "run"}
     candles = frame(
         lake,
         f"""SELECT {bucket} AT TIME ZONE 'UTC' AS ts, arg_min(open, ts) AS open, max(high) AS high, min(low) AS low,
             arg_max(close, ts) AS close, sum(volume) AS volume
-        FROM ({_SEEN} AND ts BETWEEN $start AND $end) GROUP BY 1 ORDER BY 1""",  # noqa: S608
+        FROM ({SEEN} AND ts BETWEEN $start AND $end) GROUP BY 1 ORDER BY 1""",  # noqa: S608
         seen,
     )
     return Scene(start, end, candles, _indicators(lake, bucket, values), _fills(lake, run, trade_id, bucket))
-
-
-_SEEN = """
-    SELECT ts, open, high, low, close, volume, fetched_at, revision, superseded_at FROM candle_revisions
-    WHERE exchange = $exchange AND symbol = $symbol AND timeframe = $timeframe
-        AND fetched_at <= $seen AND (superseded_at IS NULL OR superseded_at > $seen)"""
 
 
 def _indicators(lake: Connection, bucket: str, values: dict[str, object]) -> Rows:
@@ -166,8 +159,8 @@ def _order(lake: Connection, run: Run, trade_id: int, row: tuple[Any, ...]) -> O
     if decided is None:
         return Order(order_id, side, kind, amount, price, reason, None, events, fills, pd.DataFrame(), pd.DataFrame())
     until = pd.Timestamp(decided)
-    since = _instant(until - 12 * parse_timeframe(run.timeframe))
-    window = {"since": since, "until": _instant(until)}
+    since = instant(until - 12 * parse_timeframe(run.timeframe))
+    window = {"since": since, "until": instant(until)}
     signal = frame(
         lake,
         """SELECT ts AT TIME ZONE 'UTC' AS "Candle (UTC)", close AS "Close", indicators, signal AS "Signal",
@@ -181,16 +174,7 @@ def _order(lake: Connection, run: Run, trade_id: int, row: tuple[Any, ...]) -> O
         f"""SELECT ts AT TIME ZONE 'UTC' AS "Candle (UTC)", open AS "Open", high AS "High", low AS "Low",
             close AS "Close", volume AS "Volume", fetched_at AT TIME ZONE 'UTC' AS "Fetched (UTC)",
             revision AS "Revision", superseded_at AT TIME ZONE 'UTC' AS "Replaced since (UTC)"
-        FROM ({_SEEN}) WHERE ts BETWEEN $since AND $until ORDER BY 1 DESC LIMIT 3""",  # noqa: S608
-        {**_series(run), **window},
+        FROM ({SEEN}) WHERE ts BETWEEN $since AND $until ORDER BY 1 DESC LIMIT 3""",  # noqa: S608
+        {**series(run), **window},
     )
     return Order(order_id, side, kind, amount, price, reason, until, events, fills, signal, candles)
-
-
-def _series(run: Run) -> dict[str, object]:
-    series = {"exchange": run.exchange, "symbol": run.symbol, "timeframe": run.timeframe}
-    return {**series, "seen": _instant(run.created_at)}
-
-
-def _instant(time: pd.Timestamp) -> datetime:
-    return time.tz_localize("UTC").to_pydatetime()

@@ -12,6 +12,7 @@ from data.candles import read_candles
 from data.errors import BadInput, SourceError
 from data.markets import read_market
 from data.timeframe import parse_timeframe
+from data.views import read
 from data.writer import Lake
 from tasks.exchange import exchange_names
 from tasks.fetch import clock
@@ -93,7 +94,7 @@ def fetch_data(
 def _held(lake: Lake, series: Series, first: pd.Timestamp | None, until: pd.Timestamp | None) -> pd.DataFrame:
     candles = read_candles(lake, *series, first, until)
     if candles.empty:
-        raise BadInput(_nothing(series, first, until))
+        raise BadInput(_nothing(lake, series, first, until))
     return candles
 
 
@@ -162,14 +163,23 @@ def _can_ask(lake: Lake, series: Series, first: pd.Timestamp | None, until: pd.T
     """Tell whether to ask an exchange: not for what is held, nor for a series imported under a name of its own."""
     if series.exchange == FILE or not missing(Shelf(lake, series), first, until, clock.now()):
         return False
-    return series.exchange in exchange_names() or read_candles(lake, *series).empty
+    return not _is_own(lake, series.exchange)
 
 
-def _nothing(series: Series, first: pd.Timestamp | None, until: pd.Timestamp | None) -> str:
+def _is_own(lake: Lake, exchange: str) -> bool:
+    """Tell whether a name is one of the user's own, under which candles of files were imported."""
+    if exchange in exchange_names():
+        return False
+    known = "SELECT 1 FROM markets WHERE exchange = ? LIMIT 1"
+    return bool(read(lake, known, [exchange], tables={"markets"}).num_rows)
+
+
+def _nothing(lake: Lake, series: Series, first: pd.Timestamp | None, until: pd.Timestamp | None) -> str:
     bounds = [
         f"{word} {time:%Y-%m-%d %H:%M}" for word, time in (("from", first), ("before", until)) if time is not None
     ]
     what = " ".join([*series, *bounds])
-    source = "--file FILE" if series.exchange == FILE else f"--exchange {series.exchange}"
-    command = f"jarvis collect {source} --symbol {series.symbol} --timeframe {series.timeframe}"
+    named = "" if series.exchange == FILE else f" --exchange {series.exchange}"
+    file = " --file FILE" if not named or _is_own(lake, series.exchange) else ""
+    command = f"jarvis collect{file}{named} --symbol {series.symbol} --timeframe {series.timeframe}"
     return f"the lake has no candles of {what}; `{command}` brings them"

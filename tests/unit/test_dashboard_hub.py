@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -12,8 +15,9 @@ from bokeh.document import Document
 
 from dashboards import hub as hub_module
 from dashboards import queries, row_queries
-from dashboards.hub import Hub, background
+from dashboards.hub import Hub, background, stamp
 from data.errors import LakeError
+from data.tables import TABLES
 from data.writer import Lake
 from tests.unit import dashboard_lake as rows
 from tests.unit.lake_rows import data_files
@@ -250,3 +254,32 @@ def test_rows_that_make_no_sense_are_a_line_too(lake: Lake, caplog: pytest.LogCa
     with pytest.raises(LakeError, match="not what they should be"):
         asyncio.run(Hub(lake).ask(question))
     assert "nothing to be subtracted" in caplog.text
+
+
+def aged(log: Path, seconds: float) -> None:
+    """Let a folder have been changed so long ago."""
+    changed = time.time_ns() - int(seconds * 1e9)
+    os.utime(log, ns=(changed, changed))
+
+
+def test_two_commits_at_what_the_file_system_calls_one_instant_are_two(lake: Lake) -> None:
+    rows.record(lake, run_id="first")
+    log = lake.path("runs") / "_delta_log"
+    once, when = stamp(lake), log.stat().st_mtime_ns
+    rows.record(lake, run_id="second")
+    os.utime(log, ns=(when, when))
+    assert stamp(lake) != once
+
+
+def test_a_folder_that_does_not_change_is_not_gone_through_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows.record(lake)
+    for name in TABLES:
+        if (log := lake.path(name) / "_delta_log").exists():
+            aged(log, 10)
+    once, list_folder, listed = stamp(lake), Path.iterdir, list[Path]()
+    monkeypatch.setattr(Path, "iterdir", lambda folder: listed.append(folder) or list_folder(folder))
+    assert stamp(lake) == once
+    assert not listed
+    aged(lake.path("runs") / "_delta_log", 5)
+    assert stamp(lake) != once
+    assert listed == [lake.path("runs") / "_delta_log"]

@@ -106,6 +106,21 @@ def test_a_file_may_be_given_an_exchange_and_a_calendar(lake: Lake, csv: Path, n
     assert len(fetch_data(lake, "mybroker", "ABC/USD", "1d")) == 3
 
 
+def test_what_is_absent_under_a_name_of_ones_own_is_asked_of_no_exchange(
+    lake: Lake, csv: Path, no_network: None
+) -> None:
+    collect_series(lake, "mybroker", "ABC/USD", "1d", file=csv)
+    command = "`jarvis collect --file FILE --exchange mybroker --symbol XYZ --timeframe 1d` brings them"
+    with pytest.raises(BadInput, match=f"^the lake has no candles of mybroker XYZ 1d; {command}$"):
+        fetch_data(lake, "mybroker", "XYZ", "1d")
+
+
+def test_a_misspelt_name_of_ones_own_is_an_unknown_exchange(lake: Lake, csv: Path) -> None:
+    collect_series(lake, "mybroker", "ABC/USD", "1d", file=csv)
+    with pytest.raises(BadInput, match=r"^unknown exchange 'mybrokr'"):
+        fetch_data(lake, "mybrokr", "ABC/USD", "1d")
+
+
 def test_a_calendar_that_was_given_once_holds_for_the_next_file(lake: Lake, csv: Path) -> None:
     collect_series(lake, "mybroker", "ABC", "1d", file=csv, calendar="XNYS")
     csv.write_text(csv.read_text() + "\n2021-01-11,10,12,9,11,5\n")
