@@ -34,8 +34,8 @@ format: .venv/development  ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench: .venv/chromium  ## Measure the speed against peers, of the practice exchange, from a close to its order, of the dashboard
-	@$(BIN)/python -m benchmarks.backtest && $(BIN)/python -m benchmarks.practice_exchange && \
-	$(BIN)/python -m benchmarks.live && $(BIN)/python -m benchmarks.dashboard
+	@for benchmark in backtest sweep portfolio practice_exchange live dashboard; do \
+		$(BIN)/python -m benchmarks.$$benchmark || exit; done
 
 bench-load: .venv/chromium  ## Measure fifty visitors of the dashboard on a lake that is written to (twelve minutes)
 	@$(BIN)/python -m benchmarks.dashboard_load
