@@ -124,7 +124,7 @@ def test_what_is_held_was_bought_at_the_average_of_its_round_trip(lake: Lake) ->
     assert (account.position, account.entry, account.price) == (2.0, 101.0, 102.0)
     told = session_words.tiles(run, account, NOW)
     assert "+2.00</dd>" in told
-    assert "+0.99 %, bought at 101" in told
+    assert "+0.99\N{NO-BREAK SPACE}%, bought at 101" in told
 
 
 def test_the_day_begins_at_midnight_with_the_last_equity_before_it(lake: Lake) -> None:
@@ -136,8 +136,8 @@ def test_the_day_begins_at_midnight_with_the_last_equity_before_it(lake: Lake) -
     told = session_words.tiles(run, account, NOW)
     assert "02 Jan" in told
     assert "-110.00</dd>" in told
-    assert "-10.00 % since 00:00 UTC" in told
-    assert "-1.00 %" in told
+    assert "-10.00\N{NO-BREAK SPACE}% since 00:00 UTC" in told
+    assert "-1.00\N{NO-BREAK SPACE}%" in told
     assert "Today" in session_words.tiles(run, account, pd.Timestamp("2024-01-02 23:59"))
 
 

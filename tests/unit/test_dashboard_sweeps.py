@@ -216,7 +216,7 @@ def test_all_that_is_recorded_of_a_sweep_has_a_tile_also_what_nobody_here_knows(
     assert "walk_forward" not in sweep_words.tiles(metrics)
     said = sweep_words.tiles(pd.concat([metrics, more]))
     assert "17.00 %" in said
-    assert "-30.00 % to 130.00 %" in said
+    assert "-30.00\N{NO-BREAK SPACE}% to 130.00\N{NO-BREAK SPACE}%" in said
     assert "Phase of the moon" in said
     assert said.count('data-metric="best_sharpe"') == 1
     assert 'data-metric="verdict"' not in said
