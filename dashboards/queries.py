@@ -179,21 +179,29 @@ def first_open(lake: Connection, run: Run) -> float | None:
     """Return the open of the run's first candle, where buying and holding starts; 1 where it is of several markets."""
     if run.symbols:
         return 1.0
-    window = run.whole._replace(start=run.start_ts)
     first = f"SELECT arg_min(open, ts) FROM ({SEEN}) WHERE {_WITHIN}"  # noqa: S608
-    row = lake.execute(first, series(run) | _bounds(window)).fetchall()
-    return float(row[0][0]) if row[0][0] is not None else None
+    whole = run.whole._replace(start=run.start_ts)
+    begin = whole._replace(end=min(whole.end, run.start_ts + MOST_CANDLES * parse_timeframe(run.timeframe)))
+    for window in (begin, whole):  # the rest is read only where there is none at its beginning
+        (found,) = lake.execute(first, series(run) | _bounds(window)).fetchall()[0]
+        if found is not None:
+            return float(found)
+    return None
 
 
 def indicators(lake: Connection, run: Run, window: Window | None = None, outline: Rows | None = None) -> Rows:
     """Return ts and the strategy's indicators, a column each, as they stood at the closes of a window's candles."""
     window = window or run.whole
-    source = _source(lake, "SELECT ts, indicators FROM signals WHERE run_id = $run AND symbol = $symbol", outline)
-    closes = f"""AND ts IN (SELECT max(ts) FROM ({source}) WHERE {_WITHIN} GROUP BY {window.moment})"""  # noqa: S608
-    query = f"""SELECT {window.moment} AS "ts", * EXCLUDE (ts) FROM ({source})
-        WHERE {_WITHIN} {closes if window.bucket else ""} ORDER BY 1"""  # noqa: S608
     if outline is not None:
+        source = _source(lake, "", outline)
+        closes = f"ts IN (SELECT max(ts) FROM ({source}) WHERE {_WITHIN} GROUP BY {window.moment})"  # noqa: S608
+        query = (
+            f'SELECT {window.moment} AS "ts", * EXCLUDE (ts) FROM ({source}) WHERE {_WITHIN} AND {closes} ORDER BY 1'  # noqa: S608
+        )
         return frame(lake, query, _bounds(window)).set_axis(outline.columns, axis="columns")
+    told, groups = ("arg_max_null(indicators, ts)", "GROUP BY 1") if window.bucket else ("indicators", "")
+    query = f"""SELECT {window.moment} AS ts, {told} AS indicators FROM signals
+        WHERE run_id = $run AND symbol = $symbol AND {_WITHIN} {groups} ORDER BY 1"""  # noqa: S608
     return _columns(
         lake.sql(query, params={"run": run.run_id, "symbol": run.symbol} | _bounds(window)).to_arrow_table()
     )

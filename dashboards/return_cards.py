@@ -9,7 +9,7 @@ from typing import Any
 import panel as pn
 
 from dashboards import position_queries, return_queries
-from dashboards.chart_cards import drawn_or_fault
+from dashboards.chart_cards import drawn_or_fault, together
 from dashboards.line_charts import Line, LineCharts, bars
 from dashboards.look import PALETTES, Theme, part
 from dashboards.position_queries import Weights
@@ -17,15 +17,20 @@ from dashboards.queries import Connection, Rows, Run
 from dashboards.return_queries import Distribution, Rolling
 from dashboards.return_words import calendar, spread_of, too_short
 from dashboards.session import Card, Session
-from data.errors import LakeError
 
 HEIGHT = 220
 
-_QUESTIONS: Mapping[str, Callable[[Connection, Run], Any]] = {
+_OF_RETURNS: Mapping[str, Callable[[Connection, Run, Rows], Any]] = {
     "rolling": return_queries.rolling_sharpe,
     "distribution": return_queries.distribution,
     "months": return_queries.monthly,
-    "exposure": return_queries.exposure,
+}
+_TITLES = {
+    "rolling": "The rolling Sharpe ratio",
+    "distribution": "The distribution of returns",
+    "months": "The months",
+    "exposure": "The exposure",
+    "weights": "The weights",
 }
 
 
@@ -35,22 +40,24 @@ class ReturnCards:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._turn = 0
-        titles = ("The rolling Sharpe ratio", "The distribution of returns", "The months", "The exposure")
-        self.cards = {name: Card(title) for name, title in zip(_QUESTIONS, titles, strict=True)}
-        self.cards["weights"] = Card("The weights")
+        self.cards = {name: Card(title) for name, title in _TITLES.items()}
 
     async def fill(self, run: Run) -> None:
         """Ask, draw in a thread, and show."""
         self._turn += 1
         turn = self._turn
-        questions = {**_QUESTIONS, "weights": position_queries.weights} if run.symbols else _QUESTIONS
-        asked = [self._session.hub.ask(question, run) for question in questions.values()]
-        answers = dict(zip(questions, await asyncio.gather(*asked, return_exceptions=True), strict=True))
-        for answer in answers.values():
-            if isinstance(answer, BaseException) and not isinstance(answer, LakeError):
-                raise answer
+        hub = self._session.hub
+        asked: dict[str, Any] = {name: self._of_returns(question, run) for name, question in _OF_RETURNS.items()}
+        asked["exposure"] = hub.ask(return_queries.exposure, run)
+        if run.symbols:
+            asked["weights"] = hub.ask(position_queries.weights, run)
+        answers = await together(asked)
         drawn = await asyncio.to_thread(draw, run, answers, self._session.theme)
         self._session.apply(lambda: self._show(drawn) if turn == self._turn else None)
+
+    async def _of_returns(self, question: Callable[[Connection, Run, Rows], Any], run: Run) -> Any:
+        hub = self._session.hub
+        return await hub.glance(question, run, await hub.ask(return_queries.returns, run))
 
     def _show(self, drawn: dict[str, list[Any] | str]) -> None:
         for name, content in drawn.items():

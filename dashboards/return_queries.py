@@ -28,15 +28,15 @@ FEWEST_RETURNS = 30
 _DAY = timedelta(days=1)
 
 _RETURNS = """
-    WITH valued AS (
-        SELECT ts, equity FROM equity WHERE run_id = $run
-            AND ts <= coalesce((SELECT min(ts) FROM equity WHERE run_id = $run AND equity <= 0), 'infinity')
-    ), ends AS (
-        SELECT max(ts) AS ts, arg_max(equity, ts) AS equity FROM valued GROUP BY {period}
-    ), returns AS (
-        SELECT ts, if(abs(value) <= 1e-12, 0.0, value) AS value
-        FROM (SELECT ts, equity / lag(equity, 1, $cash::DOUBLE) OVER (ORDER BY ts) - 1 AS value FROM ends)
-    )"""
+    WITH ends AS (
+        SELECT coalesce(min(ts) FILTER (equity <= 0), max(ts)) AS ts, bool_or(equity <= 0) AS ruined,
+            coalesce(arg_min(equity, ts) FILTER (equity <= 0), arg_max(equity, ts)) AS equity
+        FROM equity WHERE run_id = $run GROUP BY {period}
+    ), valued AS (
+        SELECT ts, equity FROM ends QUALIFY ts <= coalesce(min(ts) FILTER (ruined) OVER (), 'infinity')
+    )
+    SELECT ts AT TIME ZONE 'UTC' AS ts, if(abs(value) <= 1e-12, 0.0, value) AS value
+    FROM (SELECT ts, equity / lag(equity, 1, $cash::DOUBLE) OVER (ORDER BY ts) - 1 AS value FROM valued) ORDER BY 1"""
 
 
 class Rolling(NamedTuple):
@@ -68,7 +68,16 @@ def period(run: Run) -> str:
     return "day" if parse_timeframe(run.timeframe) < _DAY else "candle"
 
 
-def rolling_sharpe(lake: Connection, run: Run) -> Rolling:
+def returns(lake: Connection, run: Run) -> Rows:
+    """Return ts and value of each return.
+
+    The three questions that follow are answered from these, which are read once for all of them.
+    """
+    sql = _RETURNS.format(period="epoch_us(ts) // 86_400_000_000" if period(run) == "day" else "ts")
+    return frame(lake, sql, {"run": run.run_id, "cash": run.cash})
+
+
+def rolling_sharpe(lake: Connection, run: Run, returns: Rows) -> Rolling:
     """Return the rolling Sharpe ratio; of many points the last of each stretch."""
     known = lake.execute(
         "SELECT value FROM metrics WHERE run_id = ? AND metric = 'periods_per_year'", [run.run_id]
@@ -76,32 +85,28 @@ def rolling_sharpe(lake: Connection, run: Run) -> Rolling:
     if not known or known[0][0] is None:
         return Rolling(0, 0, pd.DataFrame(columns=["ts", "sharpe"]))
     year = float(known[0][0])
-    count = int(lake.execute(f"{_returns(run)} SELECT count(*) FROM returns", _values(run)).fetchall()[0][0])  # noqa: S608
-    window = max(FEWEST_RETURNS, round(year / 2 if count >= year else year / 4))
+    window = max(FEWEST_RETURNS, round(year / 2 if len(returns) >= year else year / 4))
+    lake.register("returns", returns)
     rows = frame(
         lake,
-        f"""{_returns(run)}, seen AS (
+        f"""WITH seen AS (
             SELECT ts, count(*) OVER span AS returns, avg(value) OVER span AS mean,
                 stddev_samp(value) OVER span AS spread
             FROM returns WINDOW span AS (ORDER BY ts ROWS BETWEEN {window - 1} PRECEDING AND CURRENT ROW)
         )
-        SELECT max(ts) AT TIME ZONE 'UTC' AS ts,
-            arg_max(if(spread > 1e-12, mean / spread * sqrt($year), 'nan'), ts) AS sharpe
+        SELECT max(ts) AS ts, arg_max(if(spread > 1e-12, mean / spread * sqrt($year), 'nan'), ts) AS sharpe
         FROM seen WHERE returns = {window} GROUP BY {stretch(run)} ORDER BY 1""",  # noqa: S608
-        {**_values(run), "year": year},
+        {"year": year},
     )
-    return Rolling(window, count, rows)
+    return Rolling(window, len(returns), rows)
 
 
-def distribution(lake: Connection, run: Run) -> Distribution:
+def distribution(lake: Connection, run: Run, returns: Rows) -> Distribution:  # noqa: ARG001  asked as the others are
     """Return the returns counted by size, in steps after Freedman and Diaconis, 10 to 60 of them."""
-    still, count = lake.execute(
-        f"{_returns(run)} SELECT count(*) FILTER (value = 0), count(*) FROM returns",  # noqa: S608
-        _values(run),
-    ).fetchall()[0]
+    lake.register("returns", returns)
     rows = frame(
         lake,
-        f"""{_returns(run)}, moved AS (SELECT value FROM returns WHERE value <> 0), sized AS (
+        """WITH moved AS (SELECT value FROM returns WHERE value <> 0), sized AS (
             SELECT max(value) - min(value) AS span, max(abs(value)) AS largest,
                 2 * (quantile_cont(value, 0.75) - quantile_cont(value, 0.25)) / cbrt(count(*)) AS good
             FROM moved
@@ -109,22 +114,21 @@ def distribution(lake: Connection, run: Run) -> Distribution:
             SELECT if(span > 0, greatest(span / 60, least(span / 10, good)), largest) AS width FROM sized
         )
         SELECT floor(value / width) * width AS low, (floor(value / width) + 1) * width AS high, count(*) AS returns
-        FROM moved, width GROUP BY floor(value / width), width ORDER BY 1""",  # noqa: S608
-        _values(run),
+        FROM moved, width GROUP BY floor(value / width), width ORDER BY 1""",
+        {},
     )
-    return Distribution(rows, int(count), int(still))
+    return Distribution(rows, len(returns), int((returns["value"] == 0).sum()))
 
 
-def monthly(lake: Connection, run: Run) -> Rows:
+def monthly(lake: Connection, run: Run, returns: Rows) -> Rows:  # noqa: ARG001  asked as the others are
     """Return the growth of each month and each year: year, month (null: the year), value."""
+    lake.register("returns", returns)
     rows = frame(
         lake,
-        f"""{_returns(run)}, dated AS (
-            SELECT year(ts)::INTEGER AS year, month(ts)::INTEGER AS month, value FROM returns
-        )
+        """WITH dated AS (SELECT year(ts)::INTEGER AS year, month(ts)::INTEGER AS month, value FROM returns)
         SELECT year, month, product(1 + value) - 1 AS value
-        FROM dated GROUP BY GROUPING SETS ((year, month), (year)) ORDER BY year, month NULLS LAST""",  # noqa: S608
-        _values(run),
+        FROM dated GROUP BY GROUPING SETS ((year, month), (year)) ORDER BY year, month NULLS LAST""",
+        {},
     )
     return rows.astype({"month": "Int64"})
 
@@ -143,18 +147,10 @@ def exposure(lake: Connection, run: Run) -> Rows:
     )
 
 
-def _returns(run: Run) -> str:
-    return _RETURNS.format(period="date_trunc('day', ts)" if period(run) == "day" else "ts")
-
-
 def stretch(run: Run) -> str:
     """Return the stretch of time that makes the point of a line in which an instant `ts` lies, as SQL."""
     if run.candles <= MOST_CANDLES:
         return "ts"
     candle = int(parse_timeframe(run.timeframe).total_seconds())
     wanted = ((run.end_ts - run.start_ts).total_seconds() + candle) / MERGED_POINTS
-    return f"time_bucket(to_seconds({candle * max(1, math.ceil(wanted / candle))}), ts)"
-
-
-def _values(run: Run) -> dict[str, object]:
-    return {"run": run.run_id, "cash": run.cash}
+    return f"epoch_us(ts) // {candle * max(1, math.ceil(wanted / candle)) * 1_000_000}"

@@ -104,10 +104,12 @@ def page(lake: Connection, run: Run, table: str, columns: dict[str, str], words:
     condition, values = _condition(run, words, wanted.text)
     count = lake.execute(f"SELECT count(*) FROM {table} WHERE {condition}", values).fetchall()[0][0]  # noqa: S608
     told = ", ".join(f'{_plain(source)} AS "{key}"' for key, source in columns.items())
-    rows = frame(
+    order = _order_by(columns, wanted.order)
+    rows = frame(  # ordered by what is stored: DuckDB then passes over the parts that cannot be on the page
         lake,
-        f"""SELECT {told} FROM {table} WHERE {condition}
-        ORDER BY {_order_by(columns, wanted.order)} LIMIT {PAGE} OFFSET {wanted.page * PAGE}""",  # noqa: S608
+        f"""SELECT {told} FROM (
+            SELECT * FROM {table} WHERE {condition} ORDER BY {order} LIMIT {PAGE} OFFSET {wanted.page * PAGE}
+        ) ORDER BY {order}""",  # noqa: S608
         values,
     )
     return Found(int(count), rows)

@@ -38,6 +38,11 @@ def record(lake: Lake, values: Any, *, step: str = "1d", year: float | None = 36
     return connection, run
 
 
+def answer(question: Any, connection: Any, run: Any) -> Any:
+    """Answer a question of the run's returns."""
+    return question(connection, run, return_queries.returns(connection, run))
+
+
 def walk(n: int, seed: int = 5) -> np.ndarray:
     values: np.ndarray = CASH * np.cumprod(1 + np.random.default_rng(seed).normal(0.0005, 0.01, n))
     return values
@@ -47,7 +52,7 @@ def walk(n: int, seed: int = 5) -> np.ndarray:
 def test_the_last_rolling_ratio_is_that_of_the_evaluation_over_the_same_returns(lake: Lake, step: str, n: int) -> None:
     values = walk(n)
     year = {"1d": 365.0, "1h": 365.0, "1w": 365 / 7}[step]
-    found = return_queries.rolling_sharpe(*record(lake, values, step=step, year=year))
+    found = answer(return_queries.rolling_sharpe, *record(lake, values, step=step, year=year))
     ts = pd.date_range(rows.START, periods=n, freq={"1d": "D", "1h": "h", "1w": "7D"}[step], unit="us")
     market = pd.DataFrame({"open": values, "close": values}, index=ts)
     table = pd.DataFrame({"ts": ts, "equity": values, "position": 1.0, "price": values, "cash": 0.0, "drawdown": 0.0})
@@ -61,7 +66,7 @@ def test_the_last_rolling_ratio_is_that_of_the_evaluation_over_the_same_returns(
 
 def test_a_run_shorter_than_the_window_has_no_rolling_ratio_and_says_how_long_it_is(lake: Lake) -> None:
     connection, run = record(lake, walk(20))
-    found = return_queries.rolling_sharpe(connection, run)
+    found = answer(return_queries.rolling_sharpe, connection, run)
     assert found.rows.empty
     assert (
         return_words.too_short(run, found) == "A window takes the returns of 91 candles, and the run has those of 20."
@@ -69,13 +74,13 @@ def test_a_run_shorter_than_the_window_has_no_rolling_ratio_and_says_how_long_it
 
 
 def test_returns_that_do_not_vary_have_no_ratio(lake: Lake) -> None:
-    found = return_queries.rolling_sharpe(*record(lake, [CASH] * 200))
+    found = answer(return_queries.rolling_sharpe, *record(lake, [CASH] * 200))
     assert found.rows["sharpe"].isna().all()
 
 
 def test_without_its_metrics_no_returns_are_annualised(lake: Lake) -> None:
     connection, run = record(lake, walk(100), year=None)
-    found = return_queries.rolling_sharpe(connection, run)
+    found = answer(return_queries.rolling_sharpe, connection, run)
     assert found.rows.empty
     assert "do not say how many returns make a year" in return_words.too_short(run, found)
 
@@ -83,13 +88,13 @@ def test_without_its_metrics_no_returns_are_annualised(lake: Lake) -> None:
 def test_every_chart_of_a_long_run_has_few_points(lake: Lake) -> None:
     connection, run = record(lake, walk(20_000), step="1h")
     assert len(return_queries.exposure(connection, run)) <= return_queries.MERGED_POINTS
-    assert len(return_queries.rolling_sharpe(connection, run).rows) <= return_queries.MERGED_POINTS
-    assert len(return_queries.distribution(connection, run).rows) <= 62
+    assert len(answer(return_queries.rolling_sharpe, connection, run).rows) <= return_queries.MERGED_POINTS
+    assert len(answer(return_queries.distribution, connection, run).rows) <= 62
 
 
 def test_months_and_years_compound_to_the_whole(lake: Lake) -> None:
     values = walk(800)
-    found = return_queries.monthly(*record(lake, values))
+    found = answer(return_queries.monthly, *record(lake, values))
     years = found[found["month"].isna()]
     months = found[found["month"].notna()]
     assert (1 + years["value"]).prod() == pytest.approx(values[-1] / CASH)
@@ -101,7 +106,7 @@ def test_months_and_years_compound_to_the_whole(lake: Lake) -> None:
 def test_days_on_which_nothing_moved_do_not_hide_the_others(lake: Lake) -> None:
     values = [CASH, CASH, 1_010.0, 1_010.0, 999.9, 999.9]
     connection, run = record(lake, values)
-    found = return_queries.distribution(connection, run)
+    found = answer(return_queries.distribution, connection, run)
     assert (found.returns, found.still, found.rows["returns"].sum()) == (6, 4, 2)
     assert not ((found.rows["low"] < 0) & (found.rows["high"] > 1e-15)).any()
     assert return_words.spread_of(run, found) == "Returns of 2 candles; 4 on which nothing moved are left out."
@@ -109,13 +114,13 @@ def test_days_on_which_nothing_moved_do_not_hide_the_others(lake: Lake) -> None:
 
 def test_an_account_that_never_moved_says_so(lake: Lake) -> None:
     connection, run = record(lake, [CASH] * 5)
-    found = return_queries.distribution(connection, run)
+    found = answer(return_queries.distribution, connection, run)
     assert found.rows.empty
     assert "the returns of all 5 candles are 0" in return_words.spread_of(run, found)
 
 
 def test_returns_end_with_the_candle_that_ruins_the_account(lake: Lake) -> None:
-    found = return_queries.distribution(*record(lake, [CASH, 500.0, -100.0, -200.0]))
+    found = answer(return_queries.distribution, *record(lake, [CASH, 500.0, -100.0, -200.0]))
     assert found.returns == 3
     assert found.rows["low"].min() <= -1.2
 
@@ -128,7 +133,7 @@ def test_exposure_is_the_share_of_the_equity_below_zero_when_short(lake: Lake) -
 
 
 def test_the_calendar_has_every_month_in_its_place(lake: Lake) -> None:
-    told = return_words.calendar(return_queries.monthly(*record(lake, [CASH] * 31 + [1_100.0] * 29)))
+    told = return_words.calendar(answer(return_queries.monthly, *record(lake, [CASH] * 31 + [1_100.0] * 29)))
     (row,) = [line for line in told.splitlines() if 'data-year="2024"' in line]
     assert told.index(">Jan<") < told.index(">Feb<") < told.index(">Dec<")
     assert told.count("<tr data-year") == 1
@@ -140,8 +145,8 @@ def test_a_question_that_fails_spoils_its_card_alone(lake: Lake) -> None:
     connection, run = record(lake, walk(100))
     answers = {
         "rolling": LakeError("table metrics: torn"),
-        "distribution": return_queries.distribution(connection, run),
-        "months": return_queries.monthly(connection, run),
+        "distribution": answer(return_queries.distribution, connection, run),
+        "months": answer(return_queries.monthly, connection, run),
         "exposure": return_queries.exposure(connection, run),
     }
     shown = draw(run, answers, "light")
