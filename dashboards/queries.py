@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import duckdb
@@ -71,12 +72,7 @@ class Run(NamedTuple):
     @property
     def symbols(self) -> tuple[str, ...]:
         """The markets of a run of several on one account; none where it is of one."""
-        try:
-            told = json.loads(self.manifest)
-        except ValueError:
-            return ()
-        symbols = told.get("symbols") if isinstance(told, dict) else None
-        return tuple(map(str, symbols)) if isinstance(symbols, list) else ()
+        return _symbols_in(self.manifest)
 
     def at(self, symbol: str) -> Run:
         """Return the run with one of its markets as its symbol: the first where it has none of that name."""
@@ -305,6 +301,16 @@ SEEN = _CANDLES.format(market="symbol = $symbol")
 """The candles of a run as it saw them, whatever was put in their place since; its values are those of `series`."""
 
 _WITHIN = "ts >= $start AND ts < $end"
+
+
+@lru_cache(10_000)
+def _symbols_in(manifest: str) -> tuple[str, ...]:
+    try:
+        told = json.loads(manifest)
+    except ValueError:
+        return ()
+    symbols = told.get("symbols") if isinstance(told, dict) else None
+    return tuple(map(str, symbols)) if isinstance(symbols, list) else ()
 
 
 def series(run: Run) -> dict[str, object]:
