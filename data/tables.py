@@ -219,7 +219,9 @@ _TABLES = (
         columns=(
             _RUN,
             _SYMBOL,
-            Column("fill_id", TEXT, "", "the fill, unique in its run"),
+            Column(
+                "fill_id", TEXT, "", "the fill, unique in its run; in a backtest the order and the fill's number in it"
+            ),
             Column("order_id", TEXT, "", "order that was filled; joins to orders"),
             Column("trade_id", INT, "count", "round trip that it belongs to, from 1; joins to trades"),
             Column("ts", TIME, "UTC", "instant of the fill; in a backtest the candle in which it happened"),

@@ -134,6 +134,7 @@ def describe(
             "amount_step": market.amount_step,
             "min_amount": market.min_amount,
             "min_cost": market.min_cost,
+            "max_volume": parameters.max_volume,
         },
         "stops": {
             "stop_loss": parameters.stop_loss,

@@ -126,7 +126,7 @@ class Trading(BaseModel):
 
 
 class Entering(Trading):
-    """What the backtest of one market has beside: entries that wait, positions that end, costs by size and by time.
+    """What the backtest of one market has beside: orders that wait, positions that end, costs by size and by time.
 
     A session's limit orders wait for seconds instead, and its costs are what they are.
     """
@@ -151,6 +151,10 @@ class Entering(Trading):
         description="Rate that longs pay to shorts at each time of funding; below 0: the other way.",
     )
     funding_hours: float = Field(8.0, gt=0, le=24, description="Hours between two times of funding, from midnight on.")
+    max_volume: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="Fraction of a candle's volume that is filled in it at most; orders go on candle after candle.",
+    )
     order_type: OrderType = Field("market", description="How a position is entered; exits are market.")
     limit_offset: float = Field(
         0.0, ge=0, lt=1, description="Fraction by which a limit price is better than the close that was decided on."
@@ -187,6 +191,7 @@ class Entering(Trading):
             f"slippage {self.slippage}": isinstance(self.slippage, str),
             "borrow": bool(self.borrow),
             "funding": bool(self.funding),
+            "max_volume": self.max_volume is not None,
         }
         return next((name for name, given in asked.items() if given), None)
 

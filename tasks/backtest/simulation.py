@@ -124,6 +124,19 @@ def simulate(
     words; the target counts as acted on. So a position too small to be sold stays, and where it bars the way so does
     the order for the other side.
 
+    **Volume.** With `max_volume` no more than that fraction of a candle's own `volume` (a column, base currency) is
+    filled in it, by all orders together, in steps of `amount_step`. What is left of an order is tried again at the
+    following opens, at market whatever its type was; but what is left of an entry at a limit waits on at its limit. A
+    signal's order is cancelled by whatever is decided next, and by a stop or a take-profit inside a bar. One that makes
+    the position larger is cancelled too at an open at which a limit of loss bars entries, or its impact is not known;
+    and where the equity beyond the position pays for less than the candle would fill, after that part. An exit is
+    never cancelled, and nothing is decided at a close at which it is not whole. The second order of a change of side
+    comes at the open at which the first is whole. An order is sized, limited and held against the market's minimums
+    once, as a whole, its impact with it; each part pays the price, the impact and the fee of its own. An exit too small
+    for the market is not made, and not refused either, while an order waits. Less than a billionth of an order, or of
+    what may be traded, is nothing. An order filled in parts has the event `partially_filled` at the first, and after
+    the last candle its last event is that, or `accepted` without any.
+
     **Stops** are looked for inside each bar, that of the entry included, after the order at its open. Stop-loss and
     take-profit are fractions of the average entry price, the trailing stop is one of the best price since the entry:
     the first entry price, then the highs (lows when short) of the bars up to the one before. The tighter of stop-loss
@@ -162,13 +175,13 @@ def simulate(
     cut, in steps, so that the position is worth `max_position` and the order costs `max_order` at most, both in quote
     currency at the price paid. It is refused where that leaves nothing; more than `max_signal_age` seconds after the
     close that was decided on; at an open off that close by a larger fraction than `max_deviation`; in the `cooldown`
-    candles after the one of a stop; and once `max_orders_a_day` were filled in the UTC day. A close at which equity
-    has lost the fraction `daily_loss` since the last close of the UTC day before (the cash on the first) sells all at
-    the next open, and bars entries for what is left of that day; one at which it is `max_drawdown` below its highest
-    does so for good. Failing that, the close that is the `max_bars`th since the position was entered, and every later
-    one, sells all too. Such a sale is an exit of the reasons `daily_loss`, `drawdown` and `time`, and a target given at
-    that close counts as acted on; but where the reason would be `time`, a new target for nothing or for the other side
-    is acted on instead. `long_only` takes a target below 0 as 0.
+    candles after the one of a stop; and once `max_orders_a_day` were filled in the UTC day, each at its first fill. A
+    close at which equity has lost the fraction `daily_loss` since the last close of the UTC day before (the cash on the
+    first) sells all at the next open, and bars entries for what is left of that day; one at which it is `max_drawdown`
+    below its highest does so for good. Failing that, the close that is the `max_bars`th since the position was entered,
+    and every later one, sells all too. Such a sale is an exit of the reasons `daily_loss`, `drawdown` and `time`, and a
+    target given at that close counts as acted on; but where the reason would be `time`, a new target for nothing or for
+    the other side is acted on instead. `long_only` takes a target below 0 as 0.
 
     **Ruin.** A short can lose more than there is. When equity at a close is 0 or less, the position is closed at the
     next open (reason `ruin`) and nothing more is traded.
@@ -189,7 +202,7 @@ def simulate(
     goal = inputs.read_target(target, candles.index)
     gaps = None if gap_after is None else inputs.find_gaps(bars.ts, gap_after)
     inputs.check_prices(bars)
-    fine = fine_of(detail, candles.index, rules)
+    fine = fine_of(detail, candles, rules)
     # The length of a candle is for limits and for what it costs to hold.
     plain = timeframe is None and limits == NO_LIMITS and not rules.carried
     length = 0 if plain else inputs.find_length(bars.ts, timeframe)

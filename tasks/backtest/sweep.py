@@ -55,7 +55,7 @@ class Course:
         self._rules, self._limits = read_terms(terms)
         self._bars: Bars = inputs.read_bars(candles)
         inputs.check_prices(self._bars)
-        self._fine = fine_of(detail, candles.index, self._rules)
+        self._fine = fine_of(detail, candles, self._rules)
         self._ts = inputs.read_instants(self._bars.ts)
         self._length = inputs.find_length(self._bars.ts, timeframe)
         self._costs = read_costs(terms, self._rules, candles, self._bars, self._length)

@@ -8,8 +8,9 @@ import numpy.typing as npt
 Log = npt.NDArray[np.void]
 """Rows as in `ORDER` or `TRADE`."""
 
-EVENTS = ("filled", "rejected", "intent", "cancelled", "accepted")
-FILLED, REJECTED, INTENT, CANCELLED, ACCEPTED = range(len(EVENTS))
+EVENTS = ("filled", "partially_filled", "rejected", "intent", "cancelled", "accepted")
+FILLED, PARTIAL, REJECTED, INTENT, CANCELLED, ACCEPTED = range(len(EVENTS))
+"""The first two, up to `PARTIAL`, are fills."""
 
 LEGS = ("close", "open", "exit")
 """Close is a signal's order to be flat, open its order for a size, exit a stop, a take-profit or a limit of risk."""
@@ -62,21 +63,23 @@ REFUSALS = (
     "replaced",
     "timeout",
     "left",
+    "exit",
 )
 """Why an order was refused or, by the last ones, cancelled, in a word each; the sentences are in `frames`, as they name
 the limits."""
 # Never 0: that is "not refused".
 NO_EQUITY, NO_STEP, NO_AMOUNT, NO_COST, NO_CASH = range(len(REASONS), len(REASONS) + 5)
 DRAWN_DOWN, DAY_LOST, COOLING, STALE, ADRIFT, TOO_MANY, NO_ROOM, NO_SHARE = range(NO_CASH + 1, NO_CASH + 9)
-NO_VOLUME, REPLACED, TIMEOUT, LEFT = range(NO_SHARE + 1, NO_SHARE + 5)
+NO_VOLUME, REPLACED, TIMEOUT, LEFT, OUTRUN = range(NO_SHARE + 1, NO_SHARE + 6)
 
 ORDER = np.dtype(
     [
         ("bar", "i8"),
         ("decision", "i8"),
-        ("leg", "i8"),
-        ("kind", "i8"),
-        ("event", "i8"),
+        ("leg", "i4"),
+        ("kind", "i4"),
+        ("event", "i4"),
+        ("number", "i4"),
         ("reason", "i8"),
         ("side", "i8"),
         ("trade", "i8"),
@@ -89,11 +92,13 @@ ORDER = np.dtype(
         ("market", "f8"),
         ("position", "f8"),
         ("cash", "f8"),
+        ("ordered", "f8"),
     ]
 )
-"""An order and, where it was filled, its fill; `market` is the price before slippage, `position` what is held after,
-and `cash`, of a fill alone, what is left of it. `attempt` counts the orders of one decision and leg from 1; `maker` is
-1 where the fill took an order that waited."""
+"""An order and, where it was filled, its fill or one of them; `market` is the price before slippage, `position` what is
+held after, and `cash`, of a fill alone, what is left of it. `amount` is that of the fill, `ordered` that of the order;
+`number` counts the fills of one order and `attempt` the orders of one decision and leg, from 1; `maker` is 1 where the
+fill took an order that waited."""
 
 TRADE = np.dtype(
     [
@@ -129,8 +134,9 @@ TALLY = np.dtype(
 """What a pass without curves and logs adds up: `ruin` is the first bar without equity (-1: none) and `worth` the equity
 at it; `held` counts the closes with a position, `gain` and `loss` (above 0) are of closed trades."""
 
-ORDERS_A_BAR = 4
-"""At most: one that waited and is cancelled, close, open, and an exit inside the bar."""
+ORDERS_A_BAR = 6
+"""At most: one that waited and is cancelled, close, open, and inside the bar an exit and the end of what it outruns;
+and a row to draft in."""
 
 
 def with_room(log: Log, used: int) -> Log:

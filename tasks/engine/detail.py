@@ -11,6 +11,7 @@ import pandas as pd
 
 from data.errors import BadInput
 from tasks.engine import inputs
+from tasks.engine.friction import read_volumes
 from tasks.engine.rules import Rules
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def fit_detail(candles: pd.DataFrame, finer: pd.DataFrame, timeframe: timedelta,
     bars, fine = inputs.read_bars(candles), inputs.read_bars(finer)
     inputs.check_prices(bars)
     inputs.check_prices(fine)
-    found = kernel.Fine(*fine[1:], np.empty(len(bars.ts), np.int64), timeframe // fineness)
+    firsts = np.empty(len(bars.ts), np.int64)
+    found = kernel.Fine(*fine[1:], firsts, timeframe // fineness, caps=inputs.frozen([]))
     times = inputs.read_instants(bars.ts), inputs.read_instants(fine.ts)
     lengths = timeframe // inputs.MICROSECOND, fineness // inputs.MICROSECOND
     kernel.fit(times[0], *bars[1:], lengths[0], times[1], found, lengths[1])
@@ -71,19 +73,25 @@ def fit_detail(candles: pd.DataFrame, finer: pd.DataFrame, timeframe: timedelta,
     return Detail(candles.index, found)
 
 
-def fine_of(detail: Detail | None, index: pd.Index, rules: Rules) -> Fine | None:
-    """Return the finer candles as compiled code takes them; None where it need not look into a bar by other rules.
+def fine_of(detail: Detail | None, candles: pd.DataFrame, rules: Rules) -> Fine | None:
+    """Return the finer candles as compiled code takes them, and what may be traded in each of the candles.
 
-    Raises BadInput for those of other candles.
+    None where it need not look into a bar by other rules. Raises BadInput for those of other candles, and where the
+    candles lack the volume that is asked for.
     """
+    from tasks.engine import kernel
+
+    index, capped = candles.index, rules.max_volume < np.inf
     if detail is not None:
         if not (detail.index is index or detail.index.equals(index)):
             raise BadInput("the detail was fitted to other candles: fit it to these")
-        return detail.fine
-    if rules.limit_bars == 0.0:
+        fine = detail.fine
+    elif capped or rules.limit_bars > 0.0:
+        none, firsts = inputs.frozen([]), np.empty(0, np.int64)
+        firsts.flags.writeable = False
+        fine = kernel.Fine(none, none, none, none, firsts, 0, caps=none)
+    else:
         return None
-    from tasks.engine import kernel
-
-    prices, firsts = inputs.frozen([]), np.empty(0, np.int64)
-    firsts.flags.writeable = False
-    return kernel.Fine(prices, prices, prices, prices, firsts, 0)
+    if not capped:
+        return fine
+    return fine._replace(caps=inputs.frozen(rules.max_volume * read_volumes(candles, "max_volume is a fraction of it")))

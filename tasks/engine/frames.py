@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.engine.codes import EVENTS, FILLED, KINDS, LEGS, REASONS, Log
+from tasks.engine.codes import EVENTS, KINDS, LEGS, PARTIAL, REASONS, Log
 from tasks.engine.inputs import Bars, Floats, Ints
 from tasks.engine.rules import Limits, Rules
 
@@ -45,6 +45,7 @@ def reasons(rules: Rules, limits: Limits) -> tuple[str, ...]:
         "the next decision took its place",
         f"it was not filled in {rules.limit_bars:g} candles",
         "the position that it would have added to was left",
+        "an exit took its place",
     )
 
 
@@ -72,29 +73,35 @@ def order_frame(
 ) -> pd.DataFrame:
     """One row an order: filled, rejected, cancelled, or after the last candle still waiting or an intent.
 
-    `words` are those of `reasons`.
+    One that is filled in parts has a row for the first of them too. `words` are those of `reasons`.
     """
+    symbols, later = _each(symbol, len(orders)), (orders["event"] == PARTIAL) & (orders["number"] > 1)
+    if later.any():
+        told = pa.array(~later)
+        orders, ids, symbols = orders[~later], ids.filter(told), symbols.filter(told)
     return _frame(
-        symbol=_each(symbol, len(orders)),
+        symbol=symbols,
         order_id=ids,
         event=_words(orders["event"], EVENTS),
         ts=index.take(orders["bar"]),
         decision_ts=index.take(orders["decision"]),
         side=_words(orders["side"] > 0, SIDES),
         type=_words(orders["kind"], KINDS),
-        amount=orders["amount"],
+        amount=orders["ordered"],
         price=orders["trigger"],
         reason=_words(orders["reason"], words),
     )
 
 
 def fill_frame(orders: Log, ids: pa.Array, index: pd.DatetimeIndex, symbol: str | pa.Array) -> pd.DataFrame:
-    """One row a fill. Every order is filled at once, so that its fill is number 1."""
-    filled = orders["event"] == FILLED
+    """One row a fill, named by its order and its number within it."""
+    filled = orders["event"] <= PARTIAL
     fills, ids = orders[filled], ids.filter(pa.array(filled))
+    in_parts = (fills["number"] > 1).any()
+    number: Any = pa.array(fills["number"].astype(np.int64)).cast(pa.string()) if in_parts else "1"
     return _frame(
         symbol=_each(symbol, len(orders)).filter(pa.array(filled)),
-        fill_id=pc.binary_join_element_wise(ids, "1", "-"),
+        fill_id=pc.binary_join_element_wise(ids, number, "-"),
         order_id=ids,
         trade_id=fills["trade"],
         ts=index.take(fills["bar"]),
@@ -162,7 +169,7 @@ def equity_frame(bars: Bars, orders: Log, cash: float, equity: Floats, *, carrie
 
     `carried`: cash is moved between fills too.
     """
-    fills, size = orders[orders["event"] == FILLED], equity.size
+    fills, size = orders[orders["event"] <= PARTIAL], equity.size
     lasting = np.diff(fills["bar"], prepend=0, append=size)
     peak = np.maximum.accumulate(np.concatenate(([cash], equity)))[1:]
     position = np.repeat(np.concatenate(([0.0], fills["position"])), lasting)

@@ -56,6 +56,8 @@ class Rules(NamedTuple):
     power: float
     carried: float
     """1: to hold a position costs what the series of `costs` say; 0: nothing."""
+    max_volume: float
+    """Fraction of a candle's volume that may be traded in it; infinite: any amount."""
 
 
 class Limits(NamedTuple):
@@ -101,6 +103,7 @@ class Terms(TypedDict, total=False):
     amount_step: float | None
     min_amount: float | None
     min_cost: float | None
+    max_volume: float | None
     order_type: OrderType
     limit_offset: float
     limit_bars: int | None
@@ -145,6 +148,7 @@ def make_rules(
     amount_step: float | None = None,
     min_amount: float | None = None,
     min_cost: float | None = None,
+    max_volume: float | None = None,
     order_type: OrderType = "market",
     limit_offset: float = 0.0,
     limit_bars: int | None = None,
@@ -180,6 +184,7 @@ def make_rules(
         impact=model.impact,
         power=model.power,
         carried=float(bool(borrow or funding)),
+        max_volume=_within("max_volume", max_volume, 0.0, 1.0, high_included=True, absent=math.inf),
     )
 
 
@@ -219,6 +224,7 @@ def refuse_beyond(rules: Rules, limits: Limits, who: str) -> None:
         ("fee_tiers", rules.tiers > 0.0),
         ("impact in its slippage", rules.impact > 0.0),
         ("borrow and no funding", rules.carried > 0.0),
+        ("max_volume", rules.max_volume < math.inf),
     ):
         if asked:
             raise BadInput(f"{who} has no {name}: only the backtest of one market has, so leave it out")

@@ -148,6 +148,10 @@ def test_the_best_of_a_sweep_with_limit_entries_is_its_backtest(
         (("--symbol", "B/USD", "--slippage", "sqrt:0.7"), "slippage sqrt:0.7 is of the backtest of one market"),
         (("--symbol", "B/USD", "--fee-tier", "0:0.1:0.1"), "fee_tiers is of the backtest of one market"),
         (("--symbol", "B/USD", "--borrow", "0.1"), "borrow is of the backtest of one market"),
+        (("--symbol", "B/USD", "--max-volume", "0.1"), "max_volume is of the backtest of one market"),
+        (("--max-volume", "0"), "max_volume: Input should be greater than 0 (given: 0.0)"),
+        (("--max-volume", "1.5"), "max_volume: Input should be less than or equal to 1 (given: 1.5)"),
+        (("--max-volume", "nan"), "max_volume: Input should be less than or equal to 1 (given: nan)"),
         (("--slippage", "cube:1"), "slippage 'cube:1' cannot be read"),
         (("--fee-tier", "1:2"), "fee_tiers: '1:2' is no tier"),
         (("--fee-tier", "0:0.1:0.1", "--fee", "0.1"), "fee_tiers are given and a fee beside them"),
@@ -191,6 +195,31 @@ def test_costs_are_in_the_tables_and_in_the_manifest(lake: Lake, hours: pd.DataF
     assert returns == sorted(returns, reverse=True)
 
 
+def test_orders_are_filled_in_parts_up_to_a_part_of_the_volume(lake: Lake, hours: pd.DataFrame, jarvis: Jarvis) -> None:
+    chosen = ("--param", "fast=5", "--param", "slow=20", "--amount", "1", "--max-volume", "0.1", "--stop-loss", "0.02")
+    done = jarvis("backtest", *SERIES, *chosen, "--json")
+    assert done.code == 0, done.err
+    assert done.json["manifest"]["sizing"]["max_volume"] == 0.1
+    orders, fills = (read_run(lake, done.json["run_id"], name) for name in ("orders", "fills"))
+    assert fills["amount"].max() == pytest.approx(0.4)  # of four an hour
+    assert {"partially_filled", "filled"} <= set(orders["event"])
+    filled = fills.groupby("order_id")["amount"].sum()
+    whole = orders[orders["event"] == "filled"].set_index("order_id")["amount"]
+    assert filled[whole.index].to_numpy() == pytest.approx(whole.to_numpy())
+
+
+def test_the_best_of_a_sweep_with_a_part_of_the_volume_is_its_backtest(
+    lake: Lake, hours: pd.DataFrame, jarvis: Jarvis
+) -> None:
+    grid = ("--grid", "fast=3,5", "--grid", "slow=20", "--fee", "0.001", "--best", "1", "--amount", "1")
+    done = jarvis("sweep", *SERIES, *grid, "--max-volume", "0.1", "--json")
+    assert done.code == 0, done.err
+    told = done.json
+    found = read_run(lake, told["runs"][0], "metrics").set_index("metric")["value"]
+    for name in ("cumulative_return", "max_drawdown", "trades"):
+        assert told["best"][0][name] == pytest.approx(found[name], rel=1e-9)
+
+
 def test_a_multiple_of_the_costs_is_one_of_each_of_them() -> None:
     costs = {"fee": 0.01, "maker_fee": 0.002, "slippage": "0.001+volume:0.5", "borrow": 0.1, "funding": -0.01}
     costs |= {"funding_hours": 8.0, "fee_tiers": [[0.0, 0.1, 0.2], [5.0, 0.0, 0.1]]}
@@ -216,7 +245,7 @@ def test_a_lake_without_finer_candles_says_how_to_bring_them(lake: Lake, hours: 
     assert lake.version("runs") == -1
 
 
-@pytest.mark.parametrize("name", ["max_bars", "detail", "limit_bars"])
+@pytest.mark.parametrize("name", ["max_bars", "detail", "limit_bars", "max_volume"])
 def test_a_session_has_no_such_option(jarvis: Jarvis, name: str) -> None:
     done = jarvis("live", f"--{name.replace('_', '-')}", "5")
     assert done.code == 2

@@ -36,15 +36,21 @@ class Order:
 
 @dataclass
 class Waiting:
-    """An entry that waits at its limit."""
+    """An order that is not filled, or not whole: an entry at its limit, or any for lack of volume."""
 
     side: str
-    limit: float
+    type: str
+    limit: float | None
     amount: float
+    left: float
     wanted: float
     decision: int
     since: int
-    target: float
+    reason: str
+    at_opens: bool
+    fills: int = 0
+    closes: bool = False
+    """What a signal wants comes after it."""
 
 
 @dataclass
@@ -56,7 +62,8 @@ class Fill:
     fee: float
     reason: str
     trade: int
-    liquidity: str = "taker"
+    liquidity: str
+    number: int
 
 
 @dataclass
@@ -165,6 +172,7 @@ class Simulator:
         borrow: float | None = None,
         funding: float | list[float] | None = None,
         funding_hours: float = 8.0,
+        max_volume: float | None = None,
     ) -> None:
         self.bars, self.target = bars, target
         self.fee, self.slippage, self.fraction, self.fixed = fee, slippage, fraction, amount
@@ -194,6 +202,7 @@ class Simulator:
             funding=funding,
             funding_hours=funding_hours,
         )
+        self.max_volume, self.volume_left = max_volume, math.inf
         self.now = 0
         self.waiting: Waiting | None = None
         self.initial = cash
@@ -205,6 +214,7 @@ class Simulator:
         self.ruined = False
         self.last_stop: int | None = None
         self.lost_days: set[date] = set()
+        self.placed: list[date] = []
         self.drawn_down = False
         self.orders: list[Order] = []
         self.fills: list[Fill] = []
@@ -219,9 +229,14 @@ class Simulator:
             self.now = number
             if number:
                 self.pay(self.bars[number - 1].close, *self.costs.due_before(number))
-            if pending is not None:
+            if self.max_volume is not None:
+                assert self.costs.volumes is not None
+                self.volume_left = self.max_volume * self.costs.volumes[number]
+            if pending is not None and not self.is_leaving():
                 self.cancel(number, "the next decision")
                 self.rebalance(number, number - 1, *pending)
+            elif self.waiting is not None and self.waiting.at_opens:
+                self.go_on(number, self.waiting, bar.open)
             else:
                 self.look_at_waiting(number, bar)
             for place, part in enumerate(self.detail[number] or [bar]):
@@ -233,14 +248,77 @@ class Simulator:
             pending = self.decide(number)
         if self.position != 0:
             self.trades[-1].exits.append((self.bars[-1].close, abs(self.position)))
-        if self.waiting is not None:
-            order = self.waiting
-            last = len(self.bars) - 1
-            row = Order("accepted", last, order.decision, order.side, "limit", order.amount, order.limit, "signal")
-            self.orders.append(row)
-        if pending is not None:
+        if self.waiting is not None and self.waiting.fills == 0:
+            self.note("accepted", len(self.bars) - 1, self.waiting, self.waiting.reason)
+        if pending is not None and not self.is_leaving():
             self.intend(*pending)
         return self
+
+    def note(self, event: str, number: int, order: Waiting, reason: str) -> None:
+        row = Order(event, number, order.decision, order.side, order.type, order.amount, order.limit, reason)
+        self.orders.append(row)
+
+    def is_leaving(self) -> bool:
+        """Tell whether an exit waits for volume: then nothing else is done."""
+        order = self.waiting
+        return order is not None and order.at_opens and order.wanted == 0 and order.reason not in ("signal", "ruin")
+
+    def fillable(self, order: Waiting) -> float:
+        """Return how much of an order this bar's volume fills."""
+        if order.left <= self.volume_left * (1 + 1e-9):
+            return order.left
+        amount = round_down(self.volume_left, self.step)
+        return amount if amount > 1e-9 * order.amount else 0.0
+
+    def fill_part(self, number: int, order: Waiting, amount: float, price: float, liquidity: str) -> None:
+        change = amount if order.side == "buy" else -amount
+        order.fills += 1
+        order.left = 0.0 if amount == order.left else self.plus(order.left, -amount)
+        whole = order.left == 0
+        position = order.wanted if whole else self.plus(self.position, change)
+        if order.fills == 1:
+            self.placed.append(self.day(number))
+        if order.fills == 1 or whole:
+            self.note("filled" if whole else "partially_filled", number, order, order.reason)
+        self.fill(number, order, price, amount, position, liquidity)
+        self.volume_left = max(self.volume_left - amount, 0.0)
+        self.last_decision = order.decision
+        self.exit_refused = False
+        if not whole:
+            self.waiting = order
+        elif self.waiting is order:
+            self.waiting = None
+
+    def plus(self, amount: float, change: float) -> float:
+        if self.step is not None:
+            return float(Decimal(str(amount)) + Decimal(str(change)))
+        return amount + change
+
+    def go_on(self, number: int, order: Waiting, price: float) -> None:
+        """Fill at an open of what waits for volume; give it up where it adds to the position and may or can not."""
+        amount, why = self.fillable(order), ""
+        if self.position == 0 or (self.position > 0) == (order.side == "buy"):
+            why = self.why_lost(number)
+            if not why and self.costs.scale(number) is None:
+                why = "its impact is not known"
+            covered = 0.0 if why else self.covered(order, price)
+            if not why and covered < amount:
+                why = "cash does not cover"
+            amount = min(amount, covered)
+        if amount > 0:
+            self.fill_part(number, order, amount, self.paid(order.side, price, amount), "taker")
+        if why:
+            self.cancel(number, why)
+        elif self.waiting is None and order.closes:
+            self.take_up(number, order.decision, self.acted, "signal")
+
+    def covered(self, order: Waiting, price: float) -> float:
+        """Return what may be added with the equity beyond the position."""
+        equity = self.cash + self.position * price
+        money = max(equity - abs(self.position) * price + 1e-12 * equity, 0.0)
+        unit = price * (1 + self.slippage) * (1 + self.fee_now())
+        amount = round_down(self.costs.affordable(0.0, money / unit, self.now), self.step)
+        return amount if amount > 1e-9 * order.amount else 0.0
 
     def pay(self, price: float, long: float, short: float) -> None:
         """Pay for holding the position."""
@@ -264,7 +342,7 @@ class Simulator:
         """Go through a bar, or through one of the finer ones that it is made up of."""
         seen = self.fill_waiting(number, bar, at_open)
         held = self.position != 0
-        if held and not self.exit_refused:
+        if held and not self.exit_refused and not self.is_leaving():
             self.check_stops(number, seen)
         if held and self.position == 0:
             self.cancel(number, "was left")
@@ -276,32 +354,25 @@ class Simulator:
     def fill_waiting(self, number: int, bar: Bar, at_open: bool) -> Bar:
         """Fill the order that waits if the bar does; return what of the bar certainly comes after."""
         order = self.waiting
-        if order is None:
+        if order is None or order.at_opens or self.fillable(order) == 0:
             return bar
-        new = at_open and order.since == number
+        assert order.limit is not None
+        new, amount = at_open and order.since == number, self.fillable(order)
         stop = self.nearest_stop()[0]
         if order.side == "buy":
             if bar.open < order.limit:
-                price = min(self.paid("buy", bar.open, order.amount), order.limit) if new else bar.open
-                self.take_waiting(number, order, price, "taker" if new else "maker")
+                price = min(self.paid("buy", bar.open, amount), order.limit) if new else bar.open
+                self.fill_part(number, order, amount, price, "taker" if new else "maker")
             elif bar.low < order.limit and not (stop is not None and stop >= order.limit):
-                self.take_waiting(number, order, order.limit, "maker")
+                self.fill_part(number, order, amount, order.limit, "maker")
                 return Bar(order.limit, max(order.limit, bar.close), bar.low, bar.close)
         elif bar.open > order.limit:
-            price = max(self.paid("sell", bar.open, order.amount), order.limit) if new else bar.open
-            self.take_waiting(number, order, price, "taker" if new else "maker")
+            price = max(self.paid("sell", bar.open, amount), order.limit) if new else bar.open
+            self.fill_part(number, order, amount, price, "taker" if new else "maker")
         elif bar.high > order.limit and not (stop is not None and stop <= order.limit):
-            self.take_waiting(number, order, order.limit, "maker")
+            self.fill_part(number, order, amount, order.limit, "maker")
             return Bar(order.limit, bar.high, min(order.limit, bar.close), bar.close)
         return bar
-
-    def take_waiting(self, number: int, order: Waiting, price: float, liquidity: str) -> None:
-        self.waiting = None
-        row = Order("filled", number, order.decision, order.side, "limit", order.amount, order.limit, "signal")
-        self.orders.append(row)
-        self.fill(number, order.decision, order.side, price, order.amount, order.wanted, "signal", liquidity)
-        self.last_decision = order.decision
-        self.exit_refused = False
 
     def look_at_waiting(self, number: int, bar: Bar) -> None:
         """End the order that waits at an open, if it must, and make the one at market that may follow."""
@@ -314,15 +385,13 @@ class Simulator:
         elif self.limit_bars is not None and number == order.since + self.limit_bars:
             self.cancel(number, "it was not filled in")
             if self.on_timeout == "market":
-                wanted, why = self.entry(number, order.decision, bar.open, order.target)
+                wanted, why = self.entry(number, order.decision, bar.open, self.acted)
                 if abs(wanted) >= abs(self.position):
                     self.order(number, order.decision, "market", None, bar.open, wanted, "signal", why)
 
     def cancel(self, number: int, why: str) -> None:
-        order = self.waiting
-        if order is not None:
-            row = Order("cancelled", number, order.decision, order.side, "limit", order.amount, order.limit, why)
-            self.orders.append(row)
+        if self.waiting is not None:
+            self.note("cancelled", number, self.waiting, why)
         self.waiting = None
 
     def decide(self, number: int) -> tuple[float, str] | None:
@@ -336,6 +405,8 @@ class Simulator:
         if self.equities[number] <= 0:
             self.ruined = True
             return 0.0, "ruin"
+        if self.is_leaving():
+            return None
         changed = not math.isnan(wanted) and wanted != self.acted
         if changed:
             self.acted = wanted
@@ -384,8 +455,8 @@ class Simulator:
             return "the signal is older"
         if self.max_deviation is not None and abs(price / self.bars[decision].close - 1) > self.max_deviation:
             return "off the close that was decided on"
-        today = [order for order in self.orders if order.event == "filled" and self.day(order.bar) == self.day(number)]
-        if self.max_orders_a_day is not None and len(today) >= self.max_orders_a_day:
+        today = self.placed.count(self.day(number))
+        if self.max_orders_a_day is not None and today >= self.max_orders_a_day:
             return "orders were placed on this day"
         return ""
 
@@ -453,9 +524,16 @@ class Simulator:
         price = self.bars[number].open
         if (self.position > 0 and target <= 0) or (self.position < 0 and target >= 0):
             self.order(number, decision, "market", None, price, 0.0, reason)
+            if self.waiting is not None:
+                self.waiting.closes = reason == "signal"
+                return
             if self.position != 0:
                 self.exit_refused = self.exit_refused or reason in ("daily_loss", "drawdown", "time")
                 return
+        self.take_up(number, decision, target, reason)
+
+    def take_up(self, number: int, decision: int, target: float, reason: str) -> None:
+        price = self.bars[number].open
         if target != 0:
             at_limit = self.order_type == "limit"
             _, _, enters, limit = self.sized(target, decision, self.cash, self.position, price, at_limit)
@@ -471,7 +549,8 @@ class Simulator:
         if why:
             self.orders.append(Order("rejected", number, decision, side, "limit", abs(change), limit, why))
         else:
-            self.waiting = Waiting(side, limit, abs(change), wanted, decision, number, target)
+            amount = abs(change)
+            self.waiting = Waiting(side, "limit", limit, amount, amount, wanted, decision, number, "signal", False)
 
     def intend(self, target: float, reason: str) -> None:
         last = len(self.bars) - 1
@@ -529,10 +608,15 @@ class Simulator:
         return None
 
     def leave(self, number: int, kind: str, trigger: float, price: float, reason: str) -> None:
+        if self.max_volume is not None and self.waiting is not None:
+            side = "sell" if self.position > 0 else "buy"
+            paid = price if kind == "limit" else self.paid(side, price, abs(self.position))
+            if self.why_not(-self.position, paid, price, takes=kind != "limit"):
+                return
+            self.cancel(number, "an exit took")
+        rows = len(self.orders)
         self.order(number, self.last_decision, kind, trigger, price, 0.0, reason)
-        self.exit_refused = self.position != 0
-        if self.position == 0 and kind == "stop":
-            self.last_stop = number
+        self.exit_refused = "rejected" in [order.event for order in self.orders[rows:]]
 
     def order(
         self,
@@ -552,10 +636,14 @@ class Simulator:
         if why:
             self.orders.append(Order("rejected", number, decision, side, kind, abs(change), trigger, why))
             return
-        self.orders.append(Order("filled", number, decision, side, kind, abs(change), trigger, reason))
-        self.fill(number, decision, side, price, abs(change), wanted, reason)
-        self.last_decision = decision
-        self.exit_refused = False
+        size = abs(change)
+        order = Waiting(side, kind, trigger, size, size, wanted, decision, number, reason, True)
+        amount = self.fillable(order)
+        if amount > 0:
+            price = market if kind == "limit" else self.paid(side, market, amount)
+            self.fill_part(number, order, amount, price, "taker")
+        else:
+            self.waiting = order
 
     def change_to(self, wanted: float) -> float:
         if self.step is not None and wanted != 0 and self.position != 0:
@@ -582,14 +670,13 @@ class Simulator:
     def fill(
         self,
         number: int,
-        decision: int,
-        side: str,
+        order: Waiting,
         price: float,
         amount: float,
         wanted: float,
-        reason: str,
-        liquidity: str = "taker",
+        liquidity: str,
     ) -> None:
+        side, decision, reason = order.side, order.decision, order.reason
         fee = self.fee_now(liquidity) * price * amount
         self.costs.traded.append((self.day(number), price * amount))
         if self.position == 0:
@@ -606,4 +693,6 @@ class Simulator:
         self.position = wanted
         if wanted == 0:
             trade.exit_bar, trade.exit_reason = number, reason
-        self.fills.append(Fill(number, side, price, amount, fee, reason, len(self.trades), liquidity))
+            if reason in ("stop_loss", "trailing_stop"):
+                self.last_stop = number
+        self.fills.append(Fill(number, side, price, amount, fee, reason, len(self.trades), liquidity, order.fills))

@@ -112,6 +112,17 @@ def cost_sets(draw: st.DrawFn) -> dict[str, Any]:
     return {name: value for name, value in costs.items() if value is not None}
 
 
+@st.composite
+def cap_sets(draw: st.DrawFn) -> dict[str, Any]:
+    """What may be traded in a candle, and the volumes that it is a fraction of; some orders are far larger."""
+    scale = draw(st.sampled_from([0.1, 1.0, 30.0]))
+    volumes = st.sampled_from([0.0, 1.0, 7.5, 40.0, 200.0, 1e7, 1e7]).map(lambda volume: volume * scale)
+    return {
+        "max_volume": draw(st.sampled_from([0.05, 0.1, 0.5, 1.0])),
+        "volumes": draw(st.lists(volumes, min_size=40, max_size=40)),
+    }
+
+
 def engine_costs(costs: dict[str, Any], slippage: float) -> dict[str, Any]:
     """The terms of the engine for what `cost_sets` drew, and for the slippage beside it."""
     terms = {name: value for name, value in costs.items() if name not in ("impact", "volumes", "funding")}

@@ -20,6 +20,7 @@ from tests.unit.random_markets import (
     PARTS,
     TIMED,
     candles_of,
+    cap_sets,
     cost_sets,
     detailed_markets,
     engine_costs,
@@ -37,6 +38,7 @@ HOUR = timedelta(hours=1)
 
 some_limits = st.one_of(st.just({}), limit_sets(TIMED))
 some_entries = st.one_of(st.just({}), entry_sets())
+some_caps = st.one_of(st.just({}), cap_sets())
 
 
 def positions(instants: pd.Series, index: pd.Index) -> list[int | None]:
@@ -50,6 +52,7 @@ def near(value: Any) -> Any:
 def assert_same(fast: Simulation, slow: Simulator) -> None:
     fills, index = fast.fills, pd.Index(fast.equity.ts)
     assert positions(fills.ts, index) == [fill.bar for fill in slow.fills]
+    assert [name.rpartition("-")[2] for name in fills.fill_id] == [str(fill.number) for fill in slow.fills]
     for name in ("side", "reason", "liquidity"):
         assert list(fills[name]) == [getattr(fill, name) for fill in slow.fills]
     assert list(fills.trade_id) == [fill.trade for fill in slow.fills]
@@ -127,23 +130,26 @@ def test_engine_and_reference_enter_at_the_same_limit_prices(
 
 
 @settings(max_examples=150)
-@given(detailed_markets(), rule_sets(), some_limits, some_entries, st.sets(st.integers(0, 9), max_size=2))
+@given(detailed_markets(), rule_sets(), some_limits, some_entries, st.sets(st.integers(0, 9), max_size=2), some_caps)
 def test_engine_and_reference_find_the_same_inside_finer_candles(
     market: tuple[list[Bar], list[float], list[list[Bar]]],
     rules: dict[str, Any],
     limits: dict[str, Any],
     entries: dict[str, Any],
     holes: set[int],
+    caps: dict[str, Any],
 ) -> None:
     bars, target, parts = market
     terms, candles = rules | limits | entries, candles_of(bars)
+    volumes = caps.pop("volumes", [NAN] * 40)
+    candles, terms = candles.assign(volume=volumes[: len(bars)]), terms | caps
     absent = [bar * PARTS + bar % PARTS for bar in holes if bar < len(bars)]
     finer = finer_of(candles, parts)
     detail = fit_detail(candles, finer.drop(finer.index[absent]), HOUR, HOUR / PARTS)
     assert (detail.incomplete, detail.different) == (len(absent), 0)
     paths = [None if bar in holes else part for bar, part in enumerate(parts)]
     found = simulate(candles, target, **terms, timeframe=HOUR, detail=detail)
-    assert_same(found, Simulator(bars, target, **terms, detail=paths).run())
+    assert_same(found, Simulator(bars, target, **terms, detail=paths, volumes=volumes).run())
 
     course = Course(candles, np.arange(len(bars)), timeframe=HOUR, detail=detail, **terms)
     measured = course.measure([changes_of(np.array(target, float))])
@@ -160,19 +166,46 @@ def test_engine_and_reference_reckon_the_same_costs(
     hours: list[int],
     costs: dict[str, Any],
 ) -> None:
+    assert_same_costs(market, rules | limits | entries, hours, costs)
+
+
+def assert_same_costs(
+    market: tuple[list[Bar], list[float]], terms: dict[str, Any], hours: list[int], costs: dict[str, Any]
+) -> None:
+    """Hold the engine to the reference, and a sweep's pass to the engine."""
     bars, target = market
     candles, timeframe = with_costs(candles_of(bars, hours), costs), timedelta(hours=hours[0])
     opens_at: list[datetime] = list(candles.index.to_pydatetime())
     # What the money pays for with its impact is found to the last digits alone: let no cost be the minimum exactly.
-    terms = rules | limits | entries | {"min_cost": rules["min_cost"] and rules["min_cost"] * 1.037}
+    terms = terms | {"min_cost": terms["min_cost"] and terms["min_cost"] * 1.037}
     slow = Simulator(bars, target, **terms, **costs, opens_at=opens_at, timeframe=timeframe).run()
-    terms |= engine_costs(costs, rules["slippage"])
+    terms |= engine_costs(costs, terms["slippage"])
     found = simulate(candles, target, **terms, timeframe=timeframe)
     assert_same(found, slow)
 
     course = Course(candles, np.arange(len(bars)), timeframe=timeframe, **terms)
     measured = course.measure([changes_of(np.array(target, float))])
     assert list(measured.values[0]) == list(found.equity.equity)
+
+
+@settings(max_examples=400)
+@given(markets(), rule_sets(), some_limits, some_entries, times(), st.one_of(st.just({}), cost_sets()), cap_sets(),
+       st.booleans())  # fmt: skip
+def test_engine_and_reference_fill_the_same_parts(
+    market: tuple[list[Bar], list[float]],
+    rules: dict[str, Any],
+    limits: dict[str, Any],
+    entries: dict[str, Any],
+    hours: list[int],
+    costs: dict[str, Any],
+    caps: dict[str, Any],
+    patient: bool,
+) -> None:
+    bars, target = market
+    if patient:  # few decisions, all in: then it is the money that ends an entry
+        target = [goal if number % 6 == 0 else NAN for number, goal in enumerate(target)]
+        rules = {name: rule for name, rule in rules.items() if name not in ("amount", "fraction")}
+    assert_same_costs((bars, target), rules | limits | entries, hours, costs | caps)
 
 
 @settings(max_examples=80)

@@ -25,6 +25,7 @@ from tests.reference.simulator import Bar
 from tests.unit.random_markets import (
     TIMED,
     candles_of,
+    cap_sets,
     cost_sets,
     engine_costs,
     entry_sets,
@@ -64,7 +65,7 @@ def agree(found: Any, metrics: Any) -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(markets(), rule_sets(), limit_sets(TIMED) | st.just({}), st.just({}) | entry_sets(), st.booleans(), times(),
-       st.none() | cost_sets())  # fmt: skip
+       st.none() | cost_sets(), st.just({}) | cap_sets())  # fmt: skip
 def test_the_pass_without_tables_has_the_figures_of_a_backtest(
     market: tuple[list[Bar], list[float]],
     rules: dict[str, Any],
@@ -73,9 +74,12 @@ def test_the_pass_without_tables_has_the_figures_of_a_backtest(
     plain: bool,
     hours: list[int],
     costs: dict[str, Any] | None,
+    caps: dict[str, Any],
 ) -> None:
     bars, target = market
     cash, candles = rules.pop("cash"), candles_of(bars, hours)
+    if caps:
+        costs = (costs or {}) | caps
     terms = rules | (dict.fromkeys(STOPS) if plain else limits | entries)
     if costs is not None:
         candles, terms = with_costs(candles, costs), terms | engine_costs(costs, rules["slippage"])

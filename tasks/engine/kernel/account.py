@@ -42,7 +42,7 @@ ACCOUNT = np.dtype(
         ("guarded", "i8"),  # 1: a stop or a take-profit is to be looked for inside the bars
         ("dust", "i8"),  # 1: an exit was refused as too small, and is not tried again before the next fill
         ("looking_ahead", "i8"),  # 1: there is no next open; orders stay intents
-        ("limited", "i8"),  # 1: there are limits or limit orders, and the fields below are kept
+        ("limited", "i8"),  # 1: there are limits, limit orders or a cap, and the fields below are kept
         ("length", "i8"),  # of a candle
         ("close", "f8"),  # the last one
         ("closed", "i8"),  # its instant
@@ -55,15 +55,22 @@ ACCOUNT = np.dtype(
         ("order_day", "i8"),  # day of the last order
         ("placed", "i8"),  # orders in it
         ("held", "i8"),  # closes with the position, since it was entered
-        ("resting", "i8"),  # 1: an entry waits at its limit, and the fields below are its
+        ("resting", "i8"),  # an order waits, and the fields below are its; see `resting`
+        ("rest_leg", "i8"),
+        ("rest_kind", "i8"),
+        ("rest_reason", "i8"),
+        ("rest_attempt", "i8"),
         ("rest_side", "i8"),
-        ("rest_amount", "f8"),
+        ("rest_ordered", "f8"),
+        ("rest_amount", "f8"),  # what of it is still to be filled
+        ("rest_fills", "i8"),
         ("rest_price", "f8"),
-        ("rest_position", "f8"),  # what is held when it is filled
+        ("rest_position", "f8"),  # what is held when all of it is filled
         ("rest_decision", "i8"),  # bar
         ("rest_close", "f8"),  # the close that was decided on
         ("rest_closed", "i8"),  # its instant
         ("rest_since", "i8"),  # first bar in which it may be filled
+        ("capacity", "f8"),  # what may still be traded in this bar, base currency; infinite: any amount
         ("taker", "f8"),  # fee of an order that takes, now
         ("maker", "f8"),  # and of one that has waited
         ("dearest", "f8"),  # highest fee that may be due when one that waits is filled
@@ -87,8 +94,8 @@ def new_account(cash: float, rules: Rules, limits: Limits, length: int, tiers: T
     account = np.zeros(1, ACCOUNT)
     account["cash"] = account["peak"] = account["equity"] = account["morning"] = cash
     account["guarded"] = min(rules.stop_loss, rules.take_profit, rules.trailing_stop) < np.inf
-    account["limited"] = limits != NO_LIMITS or rules.limit_bars > 0.0
-    account["room"] = np.inf
+    account["limited"] = limits != NO_LIMITS or rules.limit_bars > 0.0 or rules.max_volume < np.inf
+    account["room"] = account["capacity"] = np.inf
     account["length"] = length
     account["taker"], account["maker"] = rules.fee, rules.maker_fee
     account["dearest"] = max([rules.fee, rules.maker_fee, *(fee for tier in tiers for fee in tier[1:])])

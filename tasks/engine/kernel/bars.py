@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.engine.codes import CANCELLED, CLOSE, DAILY_LOSS, DRAWDOWN, LEFT, LIMIT, REPLACED, RUIN, SIGNAL, TIME
+from tasks.engine.codes import CANCELLED, CLOSE, DAILY_LOSS, DRAWDOWN, LEFT, LIMIT, OUTRUN, REPLACED, RUIN, SIGNAL, TIME
 from tasks.engine.kernel.account import DAY, NOTHING, Floats, Record
 from tasks.engine.kernel.compiled import compiled
 from tasks.engine.kernel.fills import place
 from tasks.engine.kernel.orders import draft_exit, draft_next
-from tasks.engine.kernel.resting import end_rest, rest
+from tasks.engine.kernel.resting import end_rest, rest, send
 from tasks.engine.rules import Limits, Rules
 
 
@@ -36,10 +36,36 @@ def rebalance(
     rules: Rules,
     limits: Limits,
 ) -> None:
-    """Do what is pending: in one order, or in two where the position changes side. It replaces one that waits."""
+    """Do what is pending, whole; it takes the place of an order that waits."""
+    take_up(account, orders, bar)
+    carry_out(account, orders, trades, bar, decision, at, market, None, rules, limits)
+
+
+@compiled
+def take_up(account: Record, orders: Record, bar: int) -> None:
+    """Let what is pending count as acted on, and take the place of an order that waits."""
     account.pending, account.target = 0, account.goal
     if account.resting:
         end_rest(account, orders, bar, CANCELLED, REPLACED)
+
+
+@compiled
+def carry_out(
+    account: Record,
+    orders: Record,
+    trades: Record,
+    bar: int,
+    decision: int,
+    at: int,
+    market: float,
+    caps: Floats | None,
+    rules: Rules,
+    limits: Limits,
+) -> None:
+    """Make the order for what is wanted, or two where the position changes side: the second once the first is whole.
+
+    Without `caps` orders are filled whole.
+    """
     age = (at - account.closed) / 1e6
     going_on = True
     while going_on:
@@ -48,9 +74,13 @@ def rebalance(
         if why == 0 and order.kind == LIMIT and not account.looking_ahead:
             rest(account, order, bar, decision)
             return
-        going_on = (
-            why != NOTHING and place(account, order, trades, bar, decision, at, why, limits) and order.leg == CLOSE
-        )
+        if why == NOTHING:
+            return
+        if caps is None:
+            filled = place(account, order, trades, bar, decision, at, why, limits)
+        else:
+            filled = send(account, orders, trades, bar, decision, at, why, rules, limits)
+        going_on = filled and order.leg == CLOSE
 
 
 @compiled
@@ -63,19 +93,29 @@ def protect(
     open_: float,
     high: float,
     low: float,
+    caps: Floats | None,
     rules: Rules,
     limits: Limits,
 ) -> None:
-    """Leave the position where the bar touches its stop or its take-profit."""
+    """Leave the position where the bar touches its stop or its take-profit. Without `caps` orders are filled whole."""
     trade, order = trades[account.trades - 1], orders[account.orders]
     why = draft_exit(account, order, trade, open_, high, low, rules)
     if why == NOTHING:
         return
+    if caps is not None and account.resting and account.capacity < np.inf:
+        if why:
+            return  # what waits may still make it large enough to be sold
+        end_rest(account, orders, bar, CANCELLED, OUTRUN)
+        order = orders[account.orders]
+        draft_exit(account, order, trade, open_, high, low, rules)
     if order.kind == LIMIT:
         # The adverse side of the bar is taken to come first.
         adverse = low if trade.side > 0 else high
         account.low, account.high = min(account.low, adverse), max(account.high, adverse)
-    place(account, order, trades, bar, account.decision, at, why, limits)
+    if caps is None:
+        place(account, order, trades, bar, account.decision, at, why, limits)
+    else:
+        send(account, orders, trades, bar, account.decision, at, why, rules, limits)
     if account.resting and account.position == 0.0:
         end_rest(account, orders, bar, CANCELLED, LEFT)
 

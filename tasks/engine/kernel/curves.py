@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.engine.codes import ACCEPTED, ORDERS_A_BAR, SIGNAL
+from tasks.engine.codes import ACCEPTED, ORDERS_A_BAR
 from tasks.engine.costs import Costs
 from tasks.engine.kernel.account import Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, protect, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
 from tasks.engine.kernel.costs import begin_bar, end_bar
 from tasks.engine.kernel.fills import mark
-from tasks.engine.kernel.inside import Fine, open_bar, pass_bar
-from tasks.engine.kernel.resting import end_rest
+from tasks.engine.kernel.inside import Fine, decide_unless_leaving, open_bar, pass_bar
+from tasks.engine.kernel.resting import end_rest, is_leaving
 from tasks.engine.rules import Limits, Rules
 
 
@@ -88,7 +88,7 @@ def advance(
         at = ts[bar] if account.limited else 0  # only limits ask for the instant, and it would not be in the cache
         begin_bar(account, bar, ts, closes, costs)
         if fine is not None:
-            open_bar(account, orders, trades, bar, at, opens[bar], rules, limits)
+            open_bar(account, orders, trades, bar, at, opens[bar], fine.caps, rules, limits)
         elif account.pending:
             rebalance(account, orders, trades, bar, bar - 1, at, opens[bar], rules, limits)
         if costs is None and not (account.limited or (account.guarded and account.position != 0.0)):
@@ -100,13 +100,13 @@ def advance(
             price = opens[bar]
             high, low = pass_bar(account, orders, trades, bar, at, price, high, low, closes[bar], fine, rules, limits)
         elif account.guarded and account.position != 0.0 and not account.dust:
-            protect(account, orders, trades, bar, at, opens[bar], high, low, rules, limits)
+            protect(account, orders, trades, bar, at, opens[bar], high, low, None, rules, limits)
         end_bar(account, bar, closes, costs)
         worth = value(account, high, low, closes[bar])
         if worth <= 0.0 or account.limited:
             watch(account, ts[bar], closes[bar], worth, limits)
         equity[bar] = worth
-        decide(account, target[bar], limits)
+        decide_unless_leaving(account, target[bar], fine, limits)
         bar += 1
     return opens.size
 
@@ -127,8 +127,11 @@ def finish(
     account = accounts[0]
     if account.position != 0.0:
         mark(account, trades, close)
-    if account.resting:
-        end_rest(account, orders, last, ACCEPTED, SIGNAL)
+    if is_leaving(account):
+        account.pending = 0
+    if account.resting and account.rest_fills == 0:
+        end_rest(account, orders, last, ACCEPTED, account.rest_reason)
+    account.resting = 0
     if costs is not None:
         account.friction = costs.friction[last]
     if account.pending:

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tasks.engine.codes import CLOSE
 from tasks.engine.kernel.account import Floats, Ints, Record
-from tasks.engine.kernel.bars import note_bar, protect, rebalance
+from tasks.engine.kernel.bars import carry_out, decide, note_bar, protect, take_up
 from tasks.engine.kernel.compiled import compiled
 from tasks.engine.kernel.orders import levels
-from tasks.engine.kernel.resting import fill_rest, is_crossed, review
+from tasks.engine.kernel.resting import AT_LIMIT, AT_OPENS, fill_rest, fillable, go_on, is_crossed, is_leaving, review
 from tasks.engine.rules import Limits, Rules
 
 INCOMPLETE, DIFFERENT = -1, -2
@@ -20,8 +21,8 @@ INCOMPLETE, DIFFERENT = -1, -2
 class Fine(NamedTuple):
     """Finer candles: those of bar b are `parts` from `firsts[b]` on, unless that is below 0. No `firsts`: none at all.
 
-    A pass that takes None instead has neither finer candles nor entries that wait. It is compiled without what is in
-    here, and so as fast as if that were not there.
+    A pass that takes None instead has neither finer candles nor orders that wait, at a limit or for volume. It is
+    compiled without what is in here, and so as fast as if that were not there.
     """
 
     opens: Floats
@@ -30,6 +31,8 @@ class Fine(NamedTuple):
     closes: Floats
     firsts: Ints
     parts: int
+    caps: Floats
+    """What may be traded in each bar, base currency. None of them: any amount."""
 
 
 @compiled
@@ -40,20 +43,33 @@ def open_bar(
     bar: int,
     at: int,
     open_: float,
+    caps: Floats,
     rules: Rules,
     limits: Limits,
 ) -> None:
-    """Do at the open of a bar what was decided at the close before, or see to the entry that waits."""
-    if account.pending:
-        rebalance(account, orders, trades, bar, bar - 1, at, open_, rules, limits)
-    elif account.resting:
+    """Do at the open of a bar what was decided at the close before, or see to the order that waits."""
+    if caps.size:
+        account.capacity = caps[bar]
+    if is_leaving(account):
+        account.pending = 0  # a limit of loss asks for no more than that
+    wanted, decision = account.pending != 0, bar - 1
+    if wanted:
+        take_up(account, orders, bar)
+    elif account.resting == AT_LIMIT:
         review(account, orders, trades, bar, at, open_, rules, limits)
+    elif account.resting == AT_OPENS:
+        whole = go_on(account, orders, trades, bar, at, open_, rules, limits)
+        if whole and account.rest_leg == CLOSE:  # the other side comes after it, by the same decision
+            wanted, decision = True, account.rest_decision
+            account.close, account.closed = account.rest_close, account.rest_closed
+    if wanted:
+        carry_out(account, orders, trades, bar, decision, at, open_, caps, rules, limits)
 
 
 @compiled
 def is_reached(account: Record, high: float, low: float) -> bool:
     """Tell whether a range of prices goes beyond the limit of an order that waits."""
-    reached: bool = account.resting != 0 and is_crossed(account, low if account.rest_side > 0 else high)
+    reached: bool = account.resting == AT_LIMIT and is_crossed(account, low if account.rest_side > 0 else high)
     return reached
 
 
@@ -79,6 +95,7 @@ def pass_range(
     low: float,
     close: float,
     arrives: bool,
+    caps: Floats,
     rules: Rules,
     limits: Limits,
 ) -> tuple[float, float]:
@@ -86,20 +103,18 @@ def pass_range(
 
     `arrives`: an order that waits has been put down at this very open.
     """
-    if account.resting:
-        side = account.rest_side
-        if is_crossed(account, open_):
-            fill_rest(account, orders, trades, bar, at, open_, arrives, rules, limits)
-        elif is_reached(account, high, low) and not is_stopped_first(account, trades, rules):
-            # What comes after the fill is sure of the adverse side and of the close alone.
-            open_ = account.rest_price
-            fill_rest(account, orders, trades, bar, at, open_, False, rules, limits)
-            if side > 0:
+    if account.resting == AT_LIMIT and fillable(account, rules) > 0.0:
+        side, inside = account.rest_side, not is_crossed(account, open_)
+        if not inside or (is_reached(account, high, low) and not is_stopped_first(account, trades, rules)):
+            open_ = account.rest_price if inside else open_
+            fill_rest(account, orders, trades, bar, at, open_, np.inf, arrives and not inside, rules, limits)
+            # What comes after a fill inside is sure of the adverse side and of the close alone.
+            if inside and side > 0:
                 high = max(open_, close)
-            else:
+            elif inside:
                 low = min(open_, close)
-    if account.guarded and account.position != 0.0 and not account.dust:
-        protect(account, orders, trades, bar, at, open_, high, low, rules, limits)
+    if account.guarded and account.position != 0.0 and not account.dust and not is_leaving(account):
+        protect(account, orders, trades, bar, at, open_, high, low, caps, rules, limits)
     return high, low
 
 
@@ -143,17 +158,26 @@ def pass_bar(
     arrives = bar == account.rest_since
     first = fine.firsts[bar] if fine.firsts.size and is_stirred(account, trades, high, low, rules) else -1
     if first < 0:
-        return pass_range(account, orders, trades, bar, at, open_, high, low, close, arrives, rules, limits)
+        return pass_range(account, orders, trades, bar, at, open_, high, low, close, arrives, fine.caps, rules, limits)
     for row in range(first, first + fine.parts):
         open_, close = fine.opens[row], fine.closes[row]
         arrives = arrives and row == first
         high, low = fine.highs[row], fine.lows[row]
-        high, low = pass_range(account, orders, trades, bar, at, open_, high, low, close, arrives, rules, limits)
+        high, low = pass_range(
+            account, orders, trades, bar, at, open_, high, low, close, arrives, fine.caps, rules, limits
+        )
         if account.position != 0.0:
             note_bar(account, high, low)
         elif not account.resting:
             break
     return close, close
+
+
+@compiled
+def decide_unless_leaving(account: Record, goal: float, fine: Fine | None, limits: Limits) -> None:
+    """Decide at the close of a bar; while a position is being left nothing is."""
+    if fine is None or not is_leaving(account):
+        decide(account, goal, limits)
 
 
 @compiled

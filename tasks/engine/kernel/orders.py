@@ -111,7 +111,7 @@ def draft(
     order.side, order.amount, order.trigger = side, abs(change), trigger
     order.market, order.price, order.position = market, price, wanted
     order.fee, order.trade = account.taker * price * abs(change), 0
-    order.attempt, order.maker = 1, 0
+    order.ordered, order.number, order.attempt, order.maker = order.amount, 1, 1, 0
 
 
 @compiled

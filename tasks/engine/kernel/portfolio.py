@@ -278,7 +278,7 @@ def advance_portfolio(
             if account.guarded and account.position != 0.0 and not account.dust and not np.isnan(open_):
                 lend(pool, account, seat, open_, policy.gross)
                 high, low = highs[owner, column], lows[owner, column]
-                protect(account, orders, trades, bar, at, open_, high, low, rules[owner], limits[owner])
+                protect(account, orders, trades, bar, at, open_, high, low, None, rules[owner], limits[owner])
                 take_back(pool, account, seat, owners, owner)
         equity = close_bar(
             pool, accounts, seats, bar, at, column, highs, lows, closes, weights, rules, limits, policy, held

@@ -6,10 +6,10 @@ import numpy as np
 
 from tasks.engine.costs import Costs
 from tasks.engine.kernel.account import Floats, Ints, Record
-from tasks.engine.kernel.bars import decide, protect, rebalance, value, watch
+from tasks.engine.kernel.bars import protect, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
 from tasks.engine.kernel.costs import begin_bar, end_bar
-from tasks.engine.kernel.inside import Fine, open_bar, pass_bar
+from tasks.engine.kernel.inside import Fine, decide_unless_leaving, open_bar, pass_bar
 from tasks.engine.rules import Limits, Rules
 
 
@@ -118,7 +118,7 @@ def measure(
                 break
         begin_bar(account, bar, ts, closes, costs)
         if fine is not None:
-            open_bar(account, orders, trades, bar, ts[bar], opens[bar], rules, limits)
+            open_bar(account, orders, trades, bar, ts[bar], opens[bar], fine.caps, rules, limits)
         elif account.pending:
             rebalance(account, orders, trades, bar, bar - 1, ts[bar], opens[bar], rules, limits)
         high, low = highs[bar], lows[bar]
@@ -126,7 +126,7 @@ def measure(
             at, price = ts[bar], opens[bar]
             high, low = pass_bar(account, orders, trades, bar, at, price, high, low, closes[bar], fine, rules, limits)
         elif account.guarded and account.position != 0.0 and not account.dust:
-            protect(account, orders, trades, bar, ts[bar], opens[bar], high, low, rules, limits)
+            protect(account, orders, trades, bar, ts[bar], opens[bar], high, low, None, rules, limits)
         end_bar(account, bar, closes, costs)
         worth = value(account, high, low, closes[bar])
         if worth <= 0.0 or account.limited:
@@ -136,6 +136,6 @@ def measure(
             values[period] = worth
             period += 1
         tally_trades(account, trades, tally)
-        decide(account, target[bar], limits)
+        decide_unless_leaving(account, target[bar], fine, limits)
         bar += 1
     tally_open(account, trades, tally)
