@@ -196,6 +196,7 @@ def test_the_sharpe_interval_is_los_for_normal_returns() -> None:
     assert found.high - found.value == pytest.approx(1.96 * lo, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_sharpe_interval_holds_the_true_ratio_in_ninety_five_of_a_hundred_samples() -> None:
     draws = np.random.default_rng(7).normal(0.001, 0.01, (300, 250))
     found = [measured(curve_of(row)).loc["period_sharpe"] for row in draws]

@@ -414,7 +414,9 @@ def test_another_process_at_the_same_session_ends_this_one_before_it_sends(lake:
     assert len(session.broker.orders) == 1
 
 
-@pytest.mark.parametrize("sells", [False, True], ids=["buy", "sell"])
+@pytest.mark.parametrize(
+    "sells", [pytest.param(False, id="buy"), pytest.param(True, id="sell", marks=pytest.mark.slow)]
+)
 def test_killed_at_any_write_a_decision_makes_one_order(lake: Lake, sells: bool) -> None:
     for at in range(9):
         session = Session(lake, run_id=f"{sells}-{at}")
@@ -431,7 +433,9 @@ def test_killed_at_any_write_a_decision_makes_one_order(lake: Lake, sells: bool)
         assert [each.target for each in desk.ledger.decisions] == target
 
 
-@pytest.mark.parametrize("sells", [False, True], ids=["buy", "sell"])
+@pytest.mark.parametrize(
+    "sells", [pytest.param(False, id="buy", marks=pytest.mark.slow), pytest.param(True, id="sell")]
+)
 def test_killed_at_any_write_and_back_a_candle_later_a_decision_makes_one_order(lake: Lake, sells: bool) -> None:
     for at in range(8):
         session = Session(lake, run_id=f"{sells}-{at}")
