@@ -126,7 +126,7 @@ class Trading(BaseModel):
 
 
 class Entering(Trading):
-    """What the backtest of one market has beside: orders that wait, positions that end, costs by size and by time.
+    """What backtests have beside: orders that wait, positions that end, costs by size and by time.
 
     A session's limit orders wait for seconds instead, and its costs are what they are.
     """
@@ -185,12 +185,7 @@ class Entering(Trading):
         """What of it only the backtest of one market has, in a word; None where nothing is asked for."""
         asked = {
             "order_type limit": self.order_type == "limit",
-            "max_bars": self.max_bars is not None,
             "maker_fee": self.maker_fee is not None,
-            "fee_tiers": bool(self.fee_tiers),
-            f"slippage {self.slippage}": isinstance(self.slippage, str),
-            "borrow": bool(self.borrow),
-            "funding": bool(self.funding),
             "max_volume": self.max_volume is not None,
         }
         return next((name for name, given in asked.items() if given), None)

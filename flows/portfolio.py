@@ -22,7 +22,7 @@ from flows.judge import judge_backtest
 from flows.parameters import PortfolioParameters
 from flows.report import publish_report
 from flows.sensitivity import portfolio_sensitivity
-from flows.terms import portfolio_terms_in
+from flows.terms import costs_of, portfolio_terms_in
 from tasks.backtest import execute_portfolio_backtest
 from tasks.engine.rules import Limits
 from tasks.evaluate import evaluate_metrics
@@ -96,11 +96,12 @@ def describe(
     candles: Mapping[str, pd.DataFrame],
 ) -> dict[str, Any]:
     """Return the manifest: all that decides the result, and nothing else. The order of the symbols does."""
+    costs = {symbol: costs_of(parameters, market) for symbol, market in markets.items()}
     each = {
         symbol: {
             "share": shares[symbol],
             "terms": {
-                "fee": parameters.fee_at(market.taker),
+                "fee": costs[symbol]["fee"],
                 "amount_step": market.amount_step,
                 "min_amount": market.min_amount,
                 "min_cost": market.min_cost,
@@ -130,7 +131,7 @@ def describe(
         "strategy_code": code_hash(strategy),
         "parameters": strategy.model_dump(mode="json"),
         "cash": parameters.cash,
-        "costs": {"fee": max(of["terms"]["fee"] for of in each.values()), "slippage": parameters.slippage},
+        "costs": max(costs.values(), key=lambda of: of["fee"]),
         "sizing": {"fraction": parameters.fraction},
         "rebalancing": {name: getattr(parameters, name) for name in ("rebalance_every", "tolerance", "gross")},
         "stops": {

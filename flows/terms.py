@@ -26,7 +26,7 @@ def portfolio_terms_in(manifest: Mapping[str, Any], multiple: float = 1) -> dict
         "cash": manifest["cash"],
         "timeframe": parse_timeframe(manifest["timeframe"]),
         "markets": {symbol: of | {"fee": of["fee"] * multiple} for symbol, of in terms.items()},
-        "slippage": manifest["costs"]["slippage"] * multiple,
+        **times(manifest["costs"], multiple),
         **manifest["sizing"],
         **manifest["rebalancing"],
         **manifest["stops"],
@@ -35,7 +35,7 @@ def portfolio_terms_in(manifest: Mapping[str, Any], multiple: float = 1) -> dict
 
 
 def costs_of(parameters: Entering, market: Market) -> dict[str, Any]:
-    """Return the costs as a manifest bears them; by tiers, `fee` is that of the first."""
+    """Return the costs in a market as a manifest bears them; by tiers, `fee` is that of the first."""
     tiers, waits = read_tiers(parameters.fee_tiers), parameters.order_type == "limit"
     maker = market.maker if parameters.fee is None and parameters.maker_fee is None else parameters.maker_fee
     return {

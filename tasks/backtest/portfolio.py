@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
@@ -14,14 +15,18 @@ import pyarrow as pa
 
 from data.errors import BadInput, unknown
 from tasks.engine import codes, frames, inputs
-from tasks.engine.rules import Limits, Rules, Terms, check_cash, check_policy, read_terms, refuse_beyond
+from tasks.engine.costs import Costs, read_costs
+from tasks.engine.fees import read_tiers
+from tasks.engine.rules import Limits, Rules, Terms, check_cash, check_policy, read_terms, refuse_alone
 
 if TYPE_CHECKING:
     from tasks.engine.codes import Log
+    from tasks.engine.fees import Tiers
     from tasks.engine.inputs import Bars, Floats, Ints
 
 _AT_ONCE = 1 << 20
-"""Candles that lie side by side in memory at a time, whatever the number of bars: 40 MB with their weights."""
+"""Candles that lie side by side in memory at a time, whatever the number of bars: 40 MB with their weights, 80 with
+what costs depend on."""
 _FEWEST = 256
 """Bars at a time, at least."""
 _ROUNDING = 1e-9
@@ -42,13 +47,15 @@ class PortfolioSimulation:
 
 
 class _Market(NamedTuple):
-    """One symbol's candles and terms, and in which bars of the union they lie."""
+    """One symbol's candles and terms, in which bars of the union they lie, and what its costs depend on."""
 
     bars: Bars
     at: Ints
     gaps: Ints
     rules: Rules
     limits: Limits
+    tiers: Tiers
+    costs: Costs | None
 
 
 def simulate_portfolio(
@@ -69,9 +76,8 @@ def simulate_portfolio(
     `candles` are those of each symbol, as in `simulate`; they need not be of the same instants. A *bar* is an instant
     at which any of them has a candle. `weights` has one row a bar and one column a symbol: the wanted position as a
     fraction of the equity of the whole, -1 to 1; NaN: no signal. `markets` has terms of single symbols, which go before
-    `terms`; `gap_after` is by symbol. Entries at a limit, `max_bars` and detail are none of a portfolio's. What is not
-    said here is as in `simulate`, and a portfolio of one symbol, without rebalancing, is that symbol's `simulate` to
-    the last bit.
+    `terms`; `gap_after` is by symbol. Entries at a limit and detail are none of a portfolio's. What is not said here is
+    as in `simulate`, and a portfolio of one symbol, without rebalancing, is that symbol's `simulate` to the last bit.
 
     **Decision.** A weight is decided on at the close of its bar, and executed at its symbol's next open, be that a bar
     later or many; until then a newer signal takes its place. What stands before a symbol's first candle is no signal.
@@ -87,10 +93,15 @@ def simulate_portfolio(
     the second. So a purchase can use what a sale of the same bar has brought. Then the stops, in the same order. The
     closes come last.
 
+    **Costs.** Impact is reckoned by the candles of the symbol itself, the fee of a tier by what the account has traded
+    in all symbols together, those that have one fee as well. A position is paid for at the closes of its symbol's
+    candles, and at an open for the time since the last of them, at the price of its close, before anything is traded
+    in that bar; so one that finds no open any more is not.
+
     **Room.** The worth of all positions, shorts counted as longs, is brought by no entry to more than `gross` times the
     equity, and longs are paid for with money, not with debt: an entry for which there is less room than it wants is cut
-    to it, fee and slippage included, in steps; so it is the symbols at the end of the order that go short of it. One
-    that is cut to nothing is refused. The weights of a bar, without their signs, add up to `gross` at most.
+    to it, fee, slippage and impact included, in steps; so it is the symbols at the end of the order that go short of
+    it. One that is cut to nothing is refused. The weights of a bar, without their signs, add up to `gross` at most.
 
     **Rebalancing.** By default a position is left to itself until its target changes. With `rebalance_every` N, it is
     looked at the close of every Nth bar: one that is off its weight by more than `tolerance`, as a share of the equity,
@@ -100,7 +111,7 @@ def simulate_portfolio(
 
     **Limits.** `daily_loss`, `max_drawdown` and ruin look at the equity of the whole, at every bar, and sell all the
     positions of the symbols that have them; `max_position`, `max_order`, `cooldown`, `max_orders_a_day`,
-    `max_deviation` and `max_signal_age` are each symbol's own.
+    `max_deviation`, `max_signal_age` and `max_bars` are each symbol's own.
 
     **Tables.** Rows of orders, fills and trades stand in the order in which they came about, and an order's id ends
     with its symbol. `positions` has one row for each position held at a bar's close: equity = cash + the sum of their
@@ -114,11 +125,14 @@ def simulate_portfolio(
     policy = check_policy(rebalance_every, tolerance, gross)
     own = {name: dict(given) for name, given in _by_symbol("markets", markets, candles).items()}
     gaps = _by_symbol("gap_after", gap_after, candles)
-    read = {name: _read(name, frame, gaps.get(name), {**terms, **own.get(name, {})}) for name, frame in candles.items()}
+    asked = {name: Terms(**{**terms, **own.get(name, {})}) for name in candles}
+    read = {name: _read(name, frame, gaps.get(name), asked[name]) for name, frame in candles.items()}
     index = _union([market.bars.ts for market in read.values()])
     goals = _read_weights(weights, list(candles), index, policy[2])
-    placed = [market._replace(at=_places(market.bars.ts, index)) for market in read.values()]
-    passed = _run(placed, goals, inputs.read_instants(index), start, policy, inputs.find_length(index, timeframe))
+    length = inputs.find_length(index, timeframe)
+    costs = {name: _read_costs(name, candles[name], asked[name], market, length) for name, market in read.items()}
+    placed = [market._replace(at=_places(market.bars.ts, index), costs=costs[name]) for name, market in read.items()]
+    passed = _run(placed, goals, inputs.read_instants(index), start, policy, length)
     return _tables(list(candles), placed, index, passed)
 
 
@@ -139,7 +153,12 @@ def _run(
     from tasks.engine import kernel
 
     symbols, size = goals.shape
-    accounts = np.concatenate([kernel.new_account(cash, each.rules, each.limits, length) for each in markets])
+    accounts = np.concatenate(
+        [
+            kernel.new_account(cash, each.rules, each.limits, length, tiers)
+            for each, tiers in zip(markets, _schedules(markets), strict=True)
+        ]
+    )
     pool, seats = np.zeros(1, kernel.POOL), np.zeros(symbols, kernel.SEAT)
     pool["cash"] = pool["peak"] = cash
     seats["mark"] = np.nan
@@ -152,11 +171,11 @@ def _run(
     plan = kernel.Policy(*policy)
     for first in range(0, size, bars):
         last = min(first + bars, size)
-        block = _side_by_side(markets, goals, first, last)
+        block, costs = _side_by_side(markets, goals, first, last)
         pool["held"] = 0
         while pool["bar"][0] < last:
             state, logs = (pool, accounts, seats), (orders, owners, trades)
-            kernel.advance_portfolio(*state, *logs, ts, first, *block, rules, limits, plan, curves, room)
+            kernel.advance_portfolio(*state, *logs, ts, first, *block, costs, rules, limits, plan, curves, room)
             orders, owners = _longer(orders, pool["orders"][0], rows), _longer(owners, pool["orders"][0], rows)
             trades = _longer(trades, pool["trades"][0], rows)
         holdings.append(room[: pool["held"][0]].copy())
@@ -210,19 +229,38 @@ def _numbered(markets: list[_Market], orders: Log, owners: Ints) -> tuple[Log, I
     return numbered, (starts + sizes - 1).astype(np.int64), gaps.astype(np.int64)
 
 
-def _read(name: str, frame: pd.DataFrame, gap_after: npt.ArrayLike | None, terms: dict[str, Any]) -> _Market:
-    """Check one symbol's candles and terms."""
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say of which symbol that is which cannot be."""
     try:
-        rules, limits = read_terms(Terms(**terms))  # type: ignore[typeddict-item]
-        refuse_beyond(rules, limits, "a portfolio")
+        yield
+    except BadInput as error:
+        raise BadInput(f"{name}: {error}") from None
+
+
+def _read(name: str, frame: pd.DataFrame, gap_after: npt.ArrayLike | None, terms: Terms) -> _Market:
+    """Check one symbol's candles and terms."""
+    with _named(name):
+        rules, limits = read_terms(terms)
+        refuse_alone(rules, "a portfolio")
         if rules.amount:
             raise BadInput("a fixed amount has no place in a portfolio: its weights are fractions of the equity")
         bars = inputs.read_bars(frame)
         inputs.check_prices(bars)
         gaps = inputs.find_gaps(bars.ts, gap_after)
-    except BadInput as error:
-        raise BadInput(f"{name}: {error}") from None
-    return _Market(bars, np.empty(0, np.int64), gaps, rules, limits)
+        return _Market(bars, np.empty(0, np.int64), gaps, rules, limits, read_tiers(terms.get("fee_tiers")), None)
+
+
+def _read_costs(name: str, frame: pd.DataFrame, terms: Terms, market: _Market, length: int) -> Costs | None:
+    with _named(name):
+        return read_costs(terms, market.rules, frame, market.bars, length)
+
+
+def _schedules(markets: list[_Market]) -> list[Tiers]:
+    """Return the fee tiers of each; where any has some, one fee is a tier too, as what is traded for it counts."""
+    if not any(each.tiers for each in markets):
+        return [() for _ in markets]
+    return [each.tiers or ((0.0, each.rules.maker_fee, each.rules.fee),) for each in markets]
 
 
 def _by_symbol(what: str, given: Mapping[str, Any] | None, candles: Mapping[str, pd.DataFrame]) -> Mapping[str, Any]:
@@ -284,16 +322,20 @@ def _check_weights(
 
 def _side_by_side(
     markets: list[_Market], goals: Floats, first: int, last: int
-) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Return opens, highs, lows, closes and weights of a stretch of bars, a row a symbol; NaN: no candle."""
-    block = [np.full((len(markets), last - first), np.nan) for _ in inputs.PRICES]
+) -> tuple[tuple[Floats, Floats, Floats, Floats, Floats], Costs | None]:
+    """Return opens, highs, lows, closes and weights of a stretch of bars, a row a symbol; NaN: no candle. And costs."""
+    shape = len(markets), last - first
+    prices, costs = [np.full(shape, np.nan) for _ in inputs.PRICES], None
+    if any(each.costs is not None for each in markets):
+        costs = Costs(*(np.zeros(shape) for _ in Costs._fields))
     for row, each in enumerate(markets):
         start, end = np.searchsorted(each.at, [first, last])
         places = each.at[start:end] - first
-        for prices, values in zip(block, each.bars[1:], strict=True):
-            prices[row, places] = values[start:end]
-    opens, highs, lows, closes = block
-    return opens, highs, lows, closes, np.ascontiguousarray(goals[:, first:last])
+        series = [*zip(prices, each.bars[1:], strict=True), *zip(costs or (), each.costs or (), strict=False)]
+        for array, values in series:
+            array[row, places] = values[start:end]
+    opens, highs, lows, closes = prices
+    return (opens, highs, lows, closes, np.ascontiguousarray(goals[:, first:last])), costs
 
 
 def _rows(tuples: list[Any]) -> npt.NDArray[np.void]:

@@ -68,7 +68,7 @@ class Books:
     """The account of one market. Instants are microseconds since 1970 UTC, those of candles their openings.
 
     The candle in which fills, orders and exits are taken to lie is the one after those that were closed. Raises
-    BadInput for terms that only the backtest of one market has.
+    BadInput for terms that only a backtest has.
     """
 
     def __init__(self, cash: float, rules: Rules, limits: Limits, timeframe: timedelta) -> None:

@@ -216,18 +216,24 @@ def make_limits(
     )
 
 
-def refuse_beyond(rules: Rules, limits: Limits, who: str) -> None:
+def refuse_alone(rules: Rules, who: str) -> None:
     """Raise BadInput for terms that the backtest of one market has alone; `who` is what lacks them."""
+    for name, asked in (("order_type limit", rules.limit_bars > 0.0), ("max_volume", rules.max_volume < math.inf)):
+        if asked:
+            raise BadInput(f"{who} has no {name}: only the backtest of one market has, so leave it out")
+
+
+def refuse_beyond(rules: Rules, limits: Limits, who: str) -> None:
+    """Raise BadInput for terms that only backtests have; `who` is what lacks them."""
+    refuse_alone(rules, who)
     for name, asked in (
-        ("order_type limit", rules.limit_bars > 0.0),
         ("max_bars", limits.max_bars < math.inf),
         ("fee_tiers", rules.tiers > 0.0),
         ("impact in its slippage", rules.impact > 0.0),
         ("borrow and no funding", rules.carried > 0.0),
-        ("max_volume", rules.max_volume < math.inf),
     ):
         if asked:
-            raise BadInput(f"{who} has no {name}: only the backtest of one market has, so leave it out")
+            raise BadInput(f"{who} has no {name}: only a backtest has, so leave it out")
 
 
 def target_decides(rules: Rules, limits: Limits) -> bool:

@@ -136,6 +136,31 @@ def test_the_sensitivity_of_a_portfolio_is_that_of_portfolios_with_other_terms(f
     assert len(set(returns)) == 4
 
 
+def test_the_costs_of_a_portfolio_are_told_and_varied(filled: Lake) -> None:
+    params = {"fast": 5, "slow": 20}
+    costs: dict[str, object] = {"slippage": "0.0005+sqrt:0.7", "borrow": 0.1, "funding": 0.0001, "cash": 1000.0}
+    first = run(params=params, fee=None, fee_tiers=("0:0.001:0.002", "700:0:0.001"), max_bars=15, **costs)
+    assert first.manifest["costs"] == {
+        "fee": 0.002,
+        "maker_fee": None,
+        "fee_tiers": [[0.0, 0.001, 0.002], [700.0, 0.0, 0.001]],
+        "slippage": "0.0005+sqrt:0.7",
+        "borrow": 0.1,
+        "funding": 0.0001,
+        "funding_hours": 8.0,
+    }
+    fills = first.simulation.fills
+    assert set((fills.fee / (fills.price * fills.amount)).round(6)) == {0.002, 0.001}
+    assert "time" in set(fills.reason)
+    assert (first.simulation.trades.carry > 0).all()
+    rows = varied(filled, first)
+    doubled: dict[str, object] = {"slippage": "0.001+sqrt:1.4", "borrow": 0.2, "funding": 0.0002, "cash": 1000.0}
+    twice = run(params=params, fee=None, fee_tiers=("0:0.002:0.004", "700:0:0.002"), max_bars=15, **doubled)
+    for multiple, other in ((1, first), (2, twice)):
+        metrics = other.metrics.set_index("metric")["value"]
+        assert list(rows.loc[("costs", multiple), list(FIGURES)]) == [metrics[name] for name in FIGURES]
+
+
 def test_a_portfolio_strategy_is_varied_and_what_it_refuses_is_said(filled: Lake) -> None:
     rows = varied(filled, run(strategy="cross_sectional_momentum", params={"lookback": 30, "top": 1}))
     other = run(strategy="cross_sectional_momentum", params={"lookback": 33, "top": 1})
@@ -213,6 +238,16 @@ def test_several_symbols_on_the_command_line_are_one_run(filled: Lake, jarvis: J
     assert {row["symbol"] for row in asked["trades"]} == {"A/USD", "B/USD"}
     alone = json.loads(jarvis("backtest", *series, "--symbol", "A/USD", "--json").out)
     assert "symbols" not in alone["manifest"]
+    assert filled.version("positions") >= 0
+
+
+def test_the_command_line_has_the_costs_of_a_portfolio(filled: Lake, jarvis: Jarvis) -> None:
+    series = ("--exchange", "mine", "--timeframe", "1d", "--param", "fast=5", "--param", "slow=20", "--cash", "1000")
+    costs = ("--slippage", "volume:0.1", "--fee-tier", "0:0.1:0.01", "--borrow", "0.1", "--funding", "0.001")
+    done = jarvis("backtest", *series, *TWO, *costs, "--max-bars", "10", "--json")
+    assert done.code == 0, done.err
+    assert done.json["manifest"]["costs"]["slippage"] == "volume:0.1"
+    assert done.json["manifest"]["limits"]["max_bars"] == 10
     assert filled.version("positions") >= 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from tests.reference.simulator import Bar, Fill, Order, Simulator, Trade, round_down
@@ -35,6 +35,10 @@ class Market(Simulator):
             known = bar or (known and Bar(known.close, known.close, known.close, known.close))
             filled.append(known or Bar(math.nan, math.nan, math.nan, math.nan))
         super().__init__(filled, weights, cash=whole.initial, opens_at=whole.opens_at, **rules)
+        # Costs are reckoned by its own candles alone, of which the next one is number `now`.
+        self.costs.bars = [bar for bar in bars if bar is not None]
+        self.costs.opens_at = [at for at, bar in zip(whole.opens_at, bars, strict=True) if bar is not None]
+        self.costs.traded = whole.traded
         self.wish: Wish | None = None
         self.goal = 0.0
         self.price = math.nan
@@ -63,11 +67,18 @@ class Market(Simulator):
     def equity_at(self, price: float) -> float:
         return self.cash + self.position * price + sum(m.worth for m in self.whole.markets if m is not self)
 
+    def fee_now(self, liquidity: str = "taker") -> float:
+        return self.costs.taker(self.whole.today) if liquidity == "taker" else self.costs.maker(self.whole.today)
+
+    def closes_held(self, number: int) -> int:
+        """Count its own candles; one that is absent ends nothing."""
+        return sum(self.present[self.trades[-1].entry_bar : number + 1]) if self.present[number] else 0
+
     def wanted_position(
         self, target: float, cash: float, position: float, price: float, slippage: float | None = None
     ) -> float:
         equity = self.equity_at(price)
-        unit = price * (1 + self.slippage) * (1 + self.fee)
+        unit = price * (1 + self.slippage) * (1 + self.fee_now())
         room = self.whole.gross * max(equity, 0.0) - sum(abs(m.worth) for m in self.whole.markets if m is not self)
         if target > 0:
             room = min(room, self.cash + self.position * price)
@@ -76,7 +87,8 @@ class Market(Simulator):
         wanted = target * self.fraction * max(equity, 0.0) / unit
         most = max(room / unit, abs(self.position))
         self.short_of_room = abs(wanted) > most * (1 + 1e-9)
-        return round_down(math.copysign(min(abs(wanted), most), target), self.step)
+        size = self.costs.affordable(abs(self.position), min(abs(wanted), most), self.now)
+        return round_down(math.copysign(size, target), self.step)
 
     def why_not(self, change: float, price: float, market: float, takes: bool = True) -> str:
         if change == 0:
@@ -132,7 +144,8 @@ class Market(Simulator):
 
     def take(self, weight: float, number: int) -> None:
         waiting = "" if self.wish is None else self.wish.reason
-        if waiting in ("daily_loss", "drawdown"):
+        leaves = weight != self.acted and weight * self.position <= 0
+        if waiting in ("daily_loss", "drawdown") or (waiting == "time" and not leaves):
             self.goal = weight
         elif weight != self.acted:
             if self.wish is None or waiting != "signal" or self.wish.target != weight:
@@ -147,17 +160,12 @@ class Market(Simulator):
         if self.day(number) in self.lost_days:
             return False
         equity = self.equities[number]
-        unit = self.price * (1 + self.slippage) * (1 + self.fee)
+        unit = self.price * (1 + self.slippage) * (1 + self.fee_now())
         size = abs(self.acted) * self.fraction * max(equity, 0.0) / unit
+        size = self.costs.affordable(abs(self.position), size, self.now)
         wanted = round_down(math.copysign(size, self.acted), self.step)
         if abs(wanted) > abs(self.position):
-            paid_up = self.price * (1 + self.slippage)
-            most = abs(wanted)
-            if self.max_position is not None:
-                most = min(most, round_down(self.max_position / paid_up, self.step))
-            if self.max_order is not None:
-                most = min(most, abs(self.position) + round_down(self.max_order / paid_up, self.step))
-            wanted = math.copysign(max(most, abs(self.position)), wanted)
+            wanted = self.cut(wanted, self.position, self.price * (1 + self.slippage))
         change = abs(wanted - self.position)
         if change < (self.min_amount or 0) or change * self.price < (self.min_cost or 0):
             return False
@@ -173,8 +181,15 @@ class Market(Simulator):
             number = next(n for n, (_, trade) in enumerate(self.whole.trades, 1) if trade is self.trades[-1])
             self.whole.fills.append((self.symbol, self.fills[-1], number))
 
+    def begin(self) -> None:
+        """Pay at an open for the time since the candle before."""
+        if self.now:
+            self.pay(self.price, *self.costs.due_before(self.now))
+
     def hold(self, number: int) -> None:
-        """See the range of a bar at whose close the position is still held."""
+        """See the range of a bar at whose close the position is still held, and pay for it."""
+        self.pay(self.bars[number].close, *self.costs.due(self.now))
+        self.now += 1
         if self.position != 0:
             bar = self.bars[number]
             self.trades[-1].see(bar.low)
@@ -189,8 +204,8 @@ class Market(Simulator):
         last = len(self.bars) - 1
         order = Order("intent", last, self.wish.decision, side, "market", abs(change), None, self.wish.reason)
         self.whole.orders.append((self.symbol, order))
-        paid = self.price * (1 + self.slippage if change > 0 else 1 - self.slippage)
-        self.cash -= change * paid + self.fee * paid * abs(change)
+        paid = self.paid(side, self.price, abs(change))
+        self.cash -= change * paid + self.fee_now() * paid * abs(change)
         self.position = wanted
 
 
@@ -214,6 +229,8 @@ class Portfolio:
         self.initial = self.cash = cash
         self.opens_at = opens_at
         self.every, self.tolerance, self.gross = rebalance_every, tolerance, gross
+        self.traded: list[tuple[date, float]] = []
+        self.today = opens_at[0].date()
         self.equities: list[float] = []
         self.cashes: list[float] = []
         self.held: list[tuple[int, str, float, float]] = []
@@ -232,6 +249,7 @@ class Portfolio:
 
     def run(self) -> Portfolio:
         for number in range(len(self.opens_at)):
+            self.today = self.opens_at[number].date()
             self.trade(number, [market for market in self.markets if market.present[number]])
             self.cashes.append(self.cash)
             self.equities.append(self.cash + math.fsum(market.worth for market in self.markets))
@@ -248,6 +266,7 @@ class Portfolio:
     def trade(number: int, markets: list[Market]) -> None:
         """Open, inside and close of a bar, for the markets that have a candle in it."""
         for market in markets:
+            market.begin()
             market.price = market.bars[number].open
         for market in markets:
             if market.wish is not None:

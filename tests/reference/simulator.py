@@ -436,8 +436,10 @@ class Simulator:
             return "drawdown"
         if self.day(number) in self.lost_days:
             return "daily_loss"
-        closes = number - self.trades[-1].entry_bar + 1
-        return "time" if self.max_bars is not None and closes >= self.max_bars else ""
+        return "time" if self.max_bars is not None and self.closes_held(number) >= self.max_bars else ""
+
+    def closes_held(self, number: int) -> int:
+        return number - self.trades[-1].entry_bar + 1
 
     def why_lost(self, number: int) -> str:
         if self.drawn_down:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from data.errors import BadInput
-from tasks.backtest import Simulation, simulate, simulate_portfolio
+from tasks.backtest import Simulation, simulate
 from tasks.engine.books import Books
 from tasks.engine.rules import make_limits, make_rules
 from tasks.engine.slippage import FixedFraction, HalfSpread, Slippage, SquareRoot, VolumeShare, read_slippage, written
@@ -287,9 +287,6 @@ def test_volumes_that_cannot_be_are_named() -> None:
         ({"borrow": 0.01}, "borrow and no funding"),
     ],
 )
-def test_a_portfolio_and_a_session_refuse_what_they_do_not_do(terms: dict[str, Any], name: str) -> None:
-    frame = candles([100, 100])
-    with pytest.raises(BadInput, match=f"A: a portfolio has no {name}: only the backtest of one market has"):
-        simulate_portfolio({"A": frame}, pd.DataFrame({"A": [1.0, 1.0]}, index=frame.index), **terms)
-    with pytest.raises(BadInput, match=f"a session's account has no {name}"):
+def test_a_session_refuses_what_it_does_not_do(terms: dict[str, Any], name: str) -> None:
+    with pytest.raises(BadInput, match=f"a session's account has no {name}: only a backtest has, so leave it out"):
         Books(1000.0, make_rules(**terms), make_limits(), timedelta(hours=1))

@@ -277,16 +277,15 @@ def test_terms_that_cannot_be_are_named(terms: dict[str, Any], message: str) -> 
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("terms", [{"order_type": "limit"}, {"max_bars": 3}], ids=["a limit", "a time"])
-def test_a_portfolio_and_a_session_refuse_what_they_do_not_do(terms: dict[str, Any]) -> None:
-    name = "order_type limit" if "order_type" in terms else "max_bars"
-    only = f"has no {name}: only the backtest of one market has, so leave it out"
+def test_a_portfolio_and_a_session_refuse_what_they_do_not_do() -> None:
+    only = "has no order_type limit: only the backtest of one market has, so leave it out"
     frame = candles(at(10, 1), at(10, 1))
     with pytest.raises(BadInput) as caught:
-        simulate_portfolio({"A": frame}, pd.DataFrame({"A": [1.0, 1.0]}, index=frame.index), **terms)
+        simulate_portfolio({"A": frame}, pd.DataFrame({"A": [1.0, 1.0]}, index=frame.index), order_type="limit")
     assert str(caught.value) == f"A: a portfolio {only}"
-    limited = {key: value for key, value in terms.items() if key == "max_bars"}
-    ruled = {key: value for key, value in terms.items() if key not in limited}
     with pytest.raises(BadInput) as caught:
-        Books(1000.0, make_rules(**ruled), make_limits(**limited), timedelta(hours=1))
+        Books(1000.0, make_rules(order_type="limit"), make_limits(), timedelta(hours=1))
     assert str(caught.value) == f"a session's account {only}"
+    with pytest.raises(BadInput) as caught:
+        Books(1000.0, make_rules(), make_limits(max_bars=3), timedelta(hours=1))
+    assert str(caught.value) == "a session's account has no max_bars: only a backtest has, so leave it out"

@@ -49,12 +49,11 @@ def note_traded(account: Record, cost: float) -> None:
 
 
 @compiled
-def begin_day(account: Record, day: int) -> None:
+def forget(account: Record, day: int) -> None:
     """Forget what was traded 30 days before this one, or earlier."""
     for past in range(account.fee_day + 1, min(day, account.fee_day + FEE_DAYS) + 1):
         account.traded[past % FEE_DAYS] = 0.0
     account.fee_day = day
-    set_fees(account)
 
 
 @compiled
@@ -73,7 +72,8 @@ def begin_bar(account: Record, bar: int, ts: Ints, closes: Floats, costs: Costs 
         return
     at = ts[bar]
     if account.tiers and at // DAY > account.fee_day:
-        begin_day(account, at // DAY)
+        forget(account, at // DAY)
+        set_fees(account)
     if bar > 0:
         account.friction = costs.friction[bar - 1]
         pay(account, closes[bar - 1], costs.long_between[bar], costs.short_between[bar])

@@ -11,13 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.engine.codes import CLOSE, MARKET, ORDERS_A_BAR, REBALANCE, SIGNAL
-from tasks.engine.kernel.account import NOTHING, SPECK, Floats, Ints, Record
+from tasks.engine.codes import CLOSE, MARKET, ORDERS_A_BAR, REBALANCE, SIGNAL, TIME
+from tasks.engine.costs import Costs
+from tasks.engine.fees import FEE_DAYS
+from tasks.engine.kernel.account import DAY, NOTHING, SPECK, Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, note_bar, protect, rebalance, watch
 from tasks.engine.kernel.compiled import compiled
+from tasks.engine.kernel.costs import forget, pay, set_fees
 from tasks.engine.kernel.fills import mark, place
 from tasks.engine.kernel.orders import draft_next
-from tasks.engine.kernel.sizing import round_down, within
+from tasks.engine.kernel.sizing import affordable, round_down, within
 
 POOL = np.dtype(
     [
@@ -25,6 +28,8 @@ POOL = np.dtype(
         ("worth", "f8"),  # of the positions at their marks; while an account is dealt with, of the others
         ("gross", "f8"),  # the same with shorts counted as longs
         ("peak", "f8"),  # highest equity so far
+        ("traded", "f8", (FEE_DAYS,)),  # in all markets, as in an account
+        ("fee_day", "i8"),
         ("bar", "i8"),  # bar to go on from
         ("waiting", "i8"),  # 1: some account has something to do at its next open
         ("orders", "i8"),  # rows used
@@ -35,6 +40,7 @@ POOL = np.dtype(
 SEAT = np.dtype(
     [
         ("mark", "f8"),  # price at which the position is valued; NaN before the first candle
+        ("closed", "i8"),  # bar of the last close
         ("decided", "i8"),  # bar at whose close that which is pending was decided
         ("trade", "i8"),  # row of the trade that is open
     ]
@@ -57,6 +63,38 @@ class Policy(NamedTuple):
 
 
 @compiled
+def share_fees(pool: Record, account: Record) -> None:
+    """Set an account's fees to those of the tier that the volume of all markets together is in."""
+    for day in range(FEE_DAYS):
+        account.traded[day] = pool.traded[day]
+    account.fee_day = pool.fee_day
+    set_fees(account)
+
+
+@compiled
+def charge(pool: Record, account: Record, price: float, on_long: float, on_short: float) -> None:
+    """Pay out of the common money for the position, as `pay` does."""
+    account.cash = pool.cash
+    pay(account, price, on_long, on_short)
+    pool.cash = account.cash
+
+
+@compiled
+def begin(
+    pool: Record, accounts: Record, seats: Record, at: int, column: int, opens: Floats, costs: Costs | None
+) -> None:
+    """Begin a day of fees, and pay for the time since the last candle of each market that has one now."""
+    if costs is None:
+        return
+    if at // DAY > pool.fee_day:
+        forget(pool, at // DAY)
+    for owner in range(accounts.size):
+        if accounts[owner].position != 0.0 and not np.isnan(opens[owner, column]):
+            long, short = costs.long_between[owner, column], costs.short_between[owner, column]
+            charge(pool, accounts[owner], seats[owner].mark, long, short)
+
+
+@compiled
 def lend(pool: Record, account: Record, seat: Record, market: float, gross: float) -> None:
     """Let an account deal with the money at a price of its market."""
     held = account.position
@@ -68,6 +106,8 @@ def lend(pool: Record, account: Record, seat: Record, market: float, gross: floa
     if account.goal > 0.0:
         room = min(room, account.cash + held * market)  # longs are paid for with money, not with debt
     account.room = room if room > SPECK * equity else 0.0
+    if account.tiers:
+        share_fees(pool, account)
     account.orders = pool.orders
     account.trades = pool.trades if held == 0.0 else seat.trade + 1
 
@@ -78,6 +118,9 @@ def take_back(pool: Record, account: Record, seat: Record, owners: Ints, owner: 
     pool.cash = account.cash
     pool.worth += account.position * seat.mark
     pool.gross += abs(account.position) * seat.mark
+    if account.tiers:
+        today = pool.fee_day % FEE_DAYS
+        pool.traded[today] = account.traded[today]
     owners[pool.orders : account.orders] = owner
     pool.orders = account.orders
     pool.trades = max(pool.trades, account.trades)
@@ -146,13 +189,20 @@ def trade_pending(
 
 
 @compiled
-def off_weight(account: Record, price: float, equity: float, rules: Record, limits: Record, tolerance: float) -> bool:
+def off_weight(
+    pool: Record, account: Record, price: float, equity: float, rules: Record, limits: Record, tolerance: float
+) -> bool:
     """Tell whether a position has left its weight by more than is tolerated, and can be brought back."""
     position, target = account.position, account.target
     if position == 0.0 or target * position <= 0.0 or account.stopped or account.locked or account.dust:
         return False
-    unit = price * (1.0 + rules.slippage) * (1.0 + rules.fee)
-    wanted = round_down(target * rules.fraction * max(equity, 0.0) / unit, rules.amount_step)
+    if account.tiers:
+        share_fees(pool, account)
+    unit = price * (1.0 + rules.slippage) * (1.0 + account.taker)
+    wanted = target * rules.fraction * max(equity, 0.0) / unit
+    if rules.impact > 0.0:
+        wanted = np.copysign(affordable(account, abs(position), abs(wanted), rules), wanted)
+    wanted = round_down(wanted, rules.amount_step)
     if account.limited and abs(wanted) > abs(position):
         wanted = within(account, wanted, price * (1.0 + rules.slippage), MARKET, rules, limits)
     change = abs(wanted - position)
@@ -163,6 +213,7 @@ def off_weight(account: Record, price: float, equity: float, rules: Record, limi
 
 @compiled
 def decide_weight(
+    pool: Record,
     account: Record,
     seat: Record,
     bar: int,
@@ -180,10 +231,42 @@ def decide_weight(
     decide(account, goal, limits)
     if account.pending or account.ruined:
         return
-    if not waiting and looking and off_weight(account, seat.mark, equity, rules, limits, tolerance):
+    if not waiting and looking and off_weight(pool, account, seat.mark, equity, rules, limits, tolerance):
         seat.decided, waiting = bar, True
     if waiting:
         account.pending, account.goal, account.reason = 1, account.target, REBALANCE
+
+
+@compiled
+def watch_and_decide(
+    pool: Record,
+    account: Record,
+    seat: Record,
+    bar: int,
+    at: int,
+    goal: float,
+    looking: bool,
+    equity: float,
+    rules: Record,
+    limits: Record,
+    tolerance: float,
+) -> None:
+    """See at the close of a bar whether the whole may go on, and decide for one market."""
+    pending, reason, wanted = account.pending, account.reason, account.goal
+    if equity <= 0.0 or account.limited:
+        held, account.peak = account.held, pool.peak
+        watch(account, at, seat.mark, equity, limits)
+        if seat.closed != bar:  # it is none of those that `max_bars` counts
+            account.held = held
+            if account.reason == TIME:
+                account.pending, account.reason = pending, reason
+    if not np.isnan(seat.mark):
+        decide_weight(pool, account, seat, bar, goal, looking, equity, rules, limits, tolerance)
+    if account.pending:
+        pool.waiting = 1
+        same = pending and reason == account.reason and (wanted == account.goal or reason != SIGNAL)
+        if account.reason != REBALANCE and not same:
+            seat.decided = bar
 
 
 @compiled
@@ -198,6 +281,7 @@ def close_bar(
     lows: Floats,
     closes: Floats,
     weights: Floats,
+    costs: Costs | None,
     rules: Record,
     limits: Record,
     policy: Policy,
@@ -208,9 +292,13 @@ def close_bar(
     for owner in range(accounts.size):
         account, seat, close = accounts[owner], seats[owner], closes[owner, column]
         if not np.isnan(close):
-            seat.mark = close
+            seat.mark, seat.closed = close, bar
             if account.position != 0.0:
                 note_bar(account, highs[owner, column], lows[owner, column])
+                if costs is not None:
+                    charge(pool, account, close, costs.long[owner, column], costs.short[owner, column])
+            if costs is not None:
+                account.friction = costs.friction[owner, column]
         if account.position != 0.0:
             pool.worth += account.position * seat.mark
             row = held[pool.held]
@@ -221,18 +309,8 @@ def close_bar(
     looking = policy.every > 0 and (bar + 1) % policy.every == 0
     for owner in range(accounts.size):
         account, seat = accounts[owner], seats[owner]
-        pending, reason, goal = account.pending, account.reason, account.goal
-        if equity <= 0.0 or account.limited:
-            account.peak = pool.peak
-            watch(account, at, seat.mark, equity, limits[owner])
-        if not np.isnan(seat.mark):
-            wanted = weights[owner, column]
-            decide_weight(account, seat, bar, wanted, looking, equity, rules[owner], limits[owner], policy.tolerance)
-        if account.pending:
-            pool.waiting = 1
-            same = pending and reason == account.reason and (goal == account.goal or reason != SIGNAL)
-            if account.reason != REBALANCE and not same:
-                seat.decided = bar
+        goal, own, bounds = weights[owner, column], rules[owner], limits[owner]
+        watch_and_decide(pool, account, seat, bar, at, goal, looking, equity, own, bounds, policy.tolerance)
     return equity
 
 
@@ -251,6 +329,7 @@ def advance_portfolio(
     lows: Floats,
     closes: Floats,
     weights: Floats,
+    costs: Costs | None,
     rules: Record,
     limits: Record,
     policy: Policy,
@@ -260,8 +339,8 @@ def advance_portfolio(
     """Simulate the bars from `pool.bar` on, of which those given begin at `first`; it is then the first not simulated.
 
     That is before their end only where the logs might not hold another bar's orders. `rules` and `limits` have a row a
-    market, `curves` are cash, worth of the positions, equity and drawdown, and `held` takes the positions in the bars
-    given. `pools` has one row.
+    market, as the arrays of `costs` have; `curves` are cash, worth of the positions, equity and drawdown, and `held`
+    takes the positions in the bars given. `pools` has one row.
     """
     pool = pools[0]
     for bar in range(pool.bar, first + opens.shape[1]):
@@ -269,6 +348,7 @@ def advance_portfolio(
         if pool.orders + most > orders.size or pool.trades + most > trades.size:
             return
         column, at = bar - first, ts[bar]
+        begin(pool, accounts, seats, at, column, opens, costs)
         if pool.waiting:
             trade_pending(
                 pool, accounts, seats, orders, owners, trades, bar, at, opens[:, column], rules, limits, ts, policy
@@ -281,7 +361,7 @@ def advance_portfolio(
                 protect(account, orders, trades, bar, at, open_, high, low, None, rules[owner], limits[owner])
                 take_back(pool, account, seat, owners, owner)
         equity = close_bar(
-            pool, accounts, seats, bar, at, column, highs, lows, closes, weights, rules, limits, policy, held
+            pool, accounts, seats, bar, at, column, highs, lows, closes, weights, costs, rules, limits, policy, held
         )
         curves[0, bar], curves[1, bar], curves[2, bar] = pool.cash, pool.worth, equity
         curves[3, bar] = equity / pool.peak - 1.0

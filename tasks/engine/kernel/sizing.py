@@ -94,11 +94,12 @@ def size(account: Record, market: float, price: float, target: float, kind: int,
     equity: float = max(account.cash + account.others + account.position * market, 0.0)
     unit = price * (1.0 + (account.dearest if kind == LIMIT else account.taker))
     wanted = target * rules.fraction * equity / unit
-    if rules.impact > 0.0 and kind != LIMIT:
-        wanted = np.copysign(affordable(account, abs(account.position), abs(wanted), rules), wanted)
     most = max(account.room / unit, abs(account.position))
     account.cut = int(abs(wanted) > most * (1.0 + SPECK))
-    within_room: float = np.copysign(min(abs(wanted), most), wanted)
+    amount = min(abs(wanted), most)
+    if rules.impact > 0.0 and kind != LIMIT:
+        amount = affordable(account, abs(account.position), amount, rules)
+    within_room: float = np.copysign(amount, wanted)
     return within_room
 
 
