@@ -84,8 +84,8 @@ class Costs:
         if not scale or most <= held or self.impact is None:
             return most
         if self.impact[0] == "volume":
-            half = (1 - scale * held) / 2
-            return most / (half + math.sqrt(half * half + scale * most))
+            more, rise = most - held, 1 + scale * held  # scale * x * x + rise * x = more, for what is added
+            return held + 2 * more / (rise + math.sqrt(rise * rise + 4 * scale * more))
         low, high = 0.0, math.sqrt(most - held)
         for _ in range(200):  # of the root of what is added
             root = (low + high) / 2

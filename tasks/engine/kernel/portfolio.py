@@ -40,6 +40,7 @@ POOL = np.dtype(
 SEAT = np.dtype(
     [
         ("mark", "f8"),  # price at which the position is valued; NaN before the first candle
+        ("closed", "i8"),  # bar of the last close
         ("decided", "i8"),  # bar at whose close that which is pending was decided
         ("trade", "i8"),  # row of the trade that is open
     ]
@@ -237,36 +238,35 @@ def decide_weight(
 
 
 @compiled
-def watch_over(account: Record, at: int, mark: float, absent: bool, equity: float, limits: Record) -> None:
-    """Watch as `watch` does; a bar in which the market is `absent` is none of the closes that `max_bars` counts."""
-    pending, reason, held = account.pending, account.reason, account.held
-    watch(account, at, mark, equity, limits)
-    if absent:
-        account.held = held
-        if account.reason == TIME:
-            account.pending, account.reason = pending, reason
-
-
-@compiled
-def close_market(
+def watch_and_decide(
     pool: Record,
     account: Record,
     seat: Record,
-    owner: int,
-    column: int,
-    highs: Floats,
-    lows: Floats,
-    close: float,
-    costs: Costs | None,
+    bar: int,
+    at: int,
+    goal: float,
+    looking: bool,
+    equity: float,
+    rules: Record,
+    limits: Record,
+    tolerance: float,
 ) -> None:
-    """Take a candle's close as the price that its market is valued at, and pay for what is held there."""
-    seat.mark = close
-    if account.position != 0.0:
-        note_bar(account, highs[owner, column], lows[owner, column])
-        if costs is not None:
-            charge(pool, account, close, costs.long[owner, column], costs.short[owner, column])
-    if costs is not None:
-        account.friction = costs.friction[owner, column]
+    """See at the close of a bar whether the whole may go on, and decide for one market."""
+    pending, reason, wanted = account.pending, account.reason, account.goal
+    if equity <= 0.0 or account.limited:
+        held, account.peak = account.held, pool.peak
+        watch(account, at, seat.mark, equity, limits)
+        if seat.closed != bar:  # it is none of those that `max_bars` counts
+            account.held = held
+            if account.reason == TIME:
+                account.pending, account.reason = pending, reason
+    if not np.isnan(seat.mark):
+        decide_weight(pool, account, seat, bar, goal, looking, equity, rules, limits, tolerance)
+    if account.pending:
+        pool.waiting = 1
+        same = pending and reason == account.reason and (wanted == account.goal or reason != SIGNAL)
+        if account.reason != REBALANCE and not same:
+            seat.decided = bar
 
 
 @compiled
@@ -292,7 +292,13 @@ def close_bar(
     for owner in range(accounts.size):
         account, seat, close = accounts[owner], seats[owner], closes[owner, column]
         if not np.isnan(close):
-            close_market(pool, account, seat, owner, column, highs, lows, close, costs)
+            seat.mark, seat.closed = close, bar
+            if account.position != 0.0:
+                note_bar(account, highs[owner, column], lows[owner, column])
+                if costs is not None:
+                    charge(pool, account, close, costs.long[owner, column], costs.short[owner, column])
+            if costs is not None:
+                account.friction = costs.friction[owner, column]
         if account.position != 0.0:
             pool.worth += account.position * seat.mark
             row = held[pool.held]
@@ -303,19 +309,8 @@ def close_bar(
     looking = policy.every > 0 and (bar + 1) % policy.every == 0
     for owner in range(accounts.size):
         account, seat = accounts[owner], seats[owner]
-        pending, reason, goal = account.pending, account.reason, account.goal
-        if equity <= 0.0 or account.limited:
-            account.peak = pool.peak
-            watch_over(account, at, seat.mark, np.isnan(closes[owner, column]), equity, limits[owner])
-        if not np.isnan(seat.mark):
-            wanted = weights[owner, column]
-            own, bounds = rules[owner], limits[owner]
-            decide_weight(pool, account, seat, bar, wanted, looking, equity, own, bounds, policy.tolerance)
-        if account.pending:
-            pool.waiting = 1
-            same = pending and reason == account.reason and (goal == account.goal or reason != SIGNAL)
-            if account.reason != REBALANCE and not same:
-                seat.decided = bar
+        goal, own, bounds = weights[owner, column], rules[owner], limits[owner]
+        watch_and_decide(pool, account, seat, bar, at, goal, looking, equity, own, bounds, policy.tolerance)
     return equity
 
 
