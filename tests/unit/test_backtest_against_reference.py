@@ -90,7 +90,7 @@ def assert_same(fast: Simulation, slow: Simulator) -> None:
     assert list(fast.equity.equity) == pytest.approx(slow.equities, rel=1e-9, abs=noise)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(markets(), rule_sets())
 def test_engine_and_reference_make_the_same_trades(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any]
@@ -99,7 +99,7 @@ def test_engine_and_reference_make_the_same_trades(
     assert_same(simulate(candles_of(bars), target, **rules), Simulator(bars, target, **rules).run())
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(markets(), rule_sets(), limit_sets(TIMED), times())
 def test_engine_and_reference_keep_the_same_limits(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any], limits: dict[str, Any], hours: list[int]
@@ -112,7 +112,7 @@ def test_engine_and_reference_keep_the_same_limits(
     assert_same(simulate(candles, target, **rules, **limits, timeframe=timeframe), slow.run())
 
 
-@settings(max_examples=250)
+@settings(max_examples=150)
 @given(markets(), rule_sets(), some_limits, times(), entry_sets())
 def test_engine_and_reference_enter_at_the_same_limit_prices(
     market: tuple[list[Bar], list[float]],
@@ -156,7 +156,7 @@ def test_engine_and_reference_find_the_same_inside_finer_candles(
     assert list(measured.values[0]) == list(found.equity.equity)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(markets(), rule_sets(), some_limits, some_entries, times(), cost_sets())
 def test_engine_and_reference_reckon_the_same_costs(
     market: tuple[list[Bar], list[float]],
@@ -188,7 +188,7 @@ def assert_same_costs(
     assert list(measured.values[0]) == list(found.equity.equity)
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(markets(), rule_sets(), some_limits, some_entries, times(), st.one_of(st.just({}), cost_sets()), cap_sets(),
        st.booleans())  # fmt: skip
 def test_engine_and_reference_fill_the_same_parts(

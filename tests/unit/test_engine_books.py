@@ -153,7 +153,7 @@ def fills_of(result: Simulation) -> list[tuple[Any, ...]]:
 # Bit for bit
 
 
-@settings(max_examples=250)
+@settings(max_examples=120)
 @given(markets(), rule_sets(), limit_sets(), times())
 def test_a_session_filled_like_a_backtest_is_that_backtest(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any], limits: dict[str, Any], hours: list[int]

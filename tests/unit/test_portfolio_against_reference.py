@@ -176,7 +176,7 @@ def sized_by_fraction(rules: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in rules.items() if name != "amount"}
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(portfolios(), rule_sets(), limit_sets(TIMED) | st.just({}), times(), policies, st.none() | rule_sets())
 def test_engine_and_reference_make_the_same_trades(
     drawn: Drawn,
@@ -191,7 +191,7 @@ def test_engine_and_reference_make_the_same_trades(
     assert_same(*both(drawn, hours, sized_by_fraction(rules), **limits, **policy, markets=own))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(portfolios(), rule_sets(), limit_sets(TIMED) | st.just({}), times(), policies, cost_sets(), st.booleans())
 def test_engine_and_reference_have_the_same_costs(
     drawn: Drawn,
@@ -212,7 +212,7 @@ def test_engine_and_reference_have_the_same_costs(
     assert_same(fast, slow, index)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(markets(), rule_sets(), limit_sets(TIMED) | st.just({}), times(), some_costs)
 def test_a_portfolio_of_one_symbol_is_its_backtest_to_the_last_bit(
     market: tuple[list[Bar], list[float]],

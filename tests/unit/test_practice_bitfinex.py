@@ -552,7 +552,7 @@ _PATHS = ["w/order/submit", "w/order/cancel", "w/order/cancel/multi", "r/orders"
 
 
 @given(st.sampled_from(_PATHS), st.dictionaries(_NAMES, _LIKELY | _JSON, max_size=9))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_whatever_is_signed_is_answered_and_the_books_add_up(path: str, body: dict[str, Any]) -> None:
     reply = HOSTILE.post(path, body)
     answered(reply)
@@ -565,7 +565,7 @@ def test_whatever_is_signed_is_answered_and_the_books_add_up(path: str, body: di
         optional={"flags": st.sampled_from([0, 4096]), "cid": st.integers(1, 9), "price_aux_limit": _PRICES},
     )
 )
-@settings(max_examples=200)
+@settings(max_examples=150)
 def test_whatever_looks_like_an_order_is_one_or_is_refused(body: dict[str, Any]) -> None:
     before = len(HOSTILE.engine.orders)
     reply = HOSTILE.post("w/order/submit", body)
@@ -581,7 +581,7 @@ def test_whatever_looks_like_an_order_is_one_or_is_refused(body: dict[str, Any])
     st.dictionaries(st.sampled_from(["bfx-apikey", "bfx-nonce", "bfx-signature"]), st.text(max_size=20)),
     st.text(max_size=20),
 )
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_whatever_is_asked_is_answered(
     method: str, path: str, query: dict[str, str], headers: dict[str, str], body: str
 ) -> None:
