@@ -53,6 +53,7 @@ def test_the_frame_is_there_before_any_script_and_any_data(dashboard: Dashboard,
     expect(page).to_have_title("Backtest · jarvis")
 
 
+@pytest.mark.slow
 def test_the_second_visitor_sees_figures_and_charts_before_any_script(dashboard: Dashboard, visit: Visit) -> None:
     visit(dashboard.url)
     page = visit(dashboard.url, java_script_enabled=False, filled=False)
@@ -233,6 +234,7 @@ def test_runs_are_set_beside_each_other_and_taken_out_again(
     expect(page.locator(".compared")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_another_run_picked_by_keyboard_changes_everything(
     dashboard: Dashboard, visit: Visit, runs: dict[str, str]
 ) -> None:

@@ -380,11 +380,13 @@ def test_a_session_filled_at_the_next_open_is_equal_in_every_candle(jarvis: Jarv
     assert (rows["live_equity"] == rows["backtest_equity"]).all()
 
 
+@pytest.mark.slow
 def test_parity_asked_twice_leaves_one_row_a_candle(jarvis: Jarvis, lake: Lake, recorded: str) -> None:
     first, second = check_parity(lake, recorded), check_parity(lake, recorded)
     assert len(read_run(lake, recorded, "parity")) == len(first) == len(second)
 
 
+@pytest.mark.slow
 def test_a_candle_revised_after_the_session_is_named_data(jarvis: Jarvis, lake: Lake, recorded: str) -> None:
     candles = random_candles(3, FIRST + 40)
     revised = candle_rows(candles.iloc[FIRST + 20 : FIRST + 21])

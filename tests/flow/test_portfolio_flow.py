@@ -91,6 +91,7 @@ def test_a_portfolio_is_recorded_whole_and_its_tables_agree(filled: Lake) -> Non
     assert run(params={"fast": 5, "slow": 20}, rebalance_every=10, stop_loss=0.05).run_id == result.run_id
 
 
+@pytest.mark.slow
 def test_the_manifest_tells_portfolios_apart(filled: Lake) -> None:
     params = {"fast": 5, "slow": 20}
     runs = [

@@ -502,7 +502,7 @@ def test_killed_at_any_call_of_the_exchange_a_decision_makes_one_order(lake: Lak
     ("seed", "gaps", "extra"),
     [
         (1, False, {}),
-        (2, True, {"stop_loss": 0.03, "take_profit": 0.06, "trailing_stop": 0.05}),
+        pytest.param(2, True, {"stop_loss": 0.03, "take_profit": 0.06, "trailing_stop": 0.05}, marks=pytest.mark.slow),
         (
             3,
             True,

@@ -244,6 +244,7 @@ def test_a_full_queue_says_so(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> No
     assert {type(answer) for answer in asyncio.run(ask())} == {asyncio.CancelledError}
 
 
+@pytest.mark.slow
 def test_children_end_with_a_server_that_is_killed(lake: Lake) -> None:
     server = f"""
 import asyncio
