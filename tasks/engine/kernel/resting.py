@@ -10,7 +10,7 @@ from tasks.engine.kernel.compiled import compiled
 from tasks.engine.kernel.costs import paid
 from tasks.engine.kernel.fills import count, place, take
 from tasks.engine.kernel.orders import barred, draft_open
-from tasks.engine.kernel.sizing import affordable, difference, moved, round_down
+from tasks.engine.kernel.sizing import affordable, difference, round_down
 from tasks.engine.rules import Limits, Rules
 
 AT_LIMIT, AT_OPENS = 1, 2
@@ -108,7 +108,7 @@ def fill_rest(
     recall(account, order, amount, price, int(waits and not takes))
     order.bar, order.decision, order.market = bar, account.rest_decision, market
     if left > 0.0:
-        order.position = moved(account.position, order.side * amount, rules.amount_step)
+        order.position = difference(account.position, -order.side * amount, rules.amount_step)
     account.orders += 1
     take(account, order, trades, row, bar, limits)
     if account.rest_fills == 1:

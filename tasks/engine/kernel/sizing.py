@@ -56,14 +56,6 @@ def difference(wanted: float, position: float, step: float) -> float:
 
 
 @compiled
-def moved(position: float, change: float, step: float) -> float:
-    """Return `position + change`, counted in whole steps where there are steps."""
-    if step == 0.0:
-        return position + change
-    return multiple(np.rint(position / step) + np.rint(change / step), step)
-
-
-@compiled
 def affordable(account: Record, held: float, most: float, rules: Rules) -> float:
     """Return the largest amount to hold of which the part beyond `held`, with its impact, makes all no dearer than
     `most` is without one: `amount * (1 + impact of (amount - held)) <= most`.
