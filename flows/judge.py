@@ -21,6 +21,7 @@ from data.views import read, read_unrecorded
 from data.writer import Lake
 from flows.sensitivity import COLUMNS, costs_varied
 from flows.trials import target_of
+from tasks.backtest import Detail
 from tasks.evaluate.account import DAY
 from tasks.evaluate.figure import Figure
 from tasks.evaluate.neighbours import neighbours
@@ -93,15 +94,20 @@ def judge_sweep(
 
 
 def best_varied(
-    candles: pd.DataFrame, strategy: type[Strategy], told: Mapping[str, Any], sets: pd.DataFrame
+    candles: pd.DataFrame,
+    strategy: type[Strategy],
+    told: Mapping[str, Any],
+    sets: pd.DataFrame,
+    detail: Detail | None = None,
 ) -> pd.DataFrame:
     """Return the rows of the table sensitivity for the best set: its neighbours, and its costs 0 to 3 times."""
     ranked = rank(sets)
     if ranked.empty:
         return pd.DataFrame(columns=COLUMNS)
-    inside = candles.iloc[: told["split_at"]]
+    first = slice(0, told["split_at"] or len(candles))
+    inside, detail = candles.iloc[first], detail and detail.part(first)
     best = build(strategy, json.loads(ranked["parameters"].iloc[0]))
-    rows = costs_varied(inside, target_of(inside, best, strategy.shared(inside)), told)
+    rows = costs_varied(inside, target_of(inside, best, strategy.shared(inside)), told, detail)
     return pd.DataFrame(rows + neighbours(sets, ranked.iloc[0]), columns=COLUMNS)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from data.errors import BadInput
+from data.timeframe import parse_timeframe
 from flows.parameters import SweepParameters
 from tasks.evaluate.trial import kept_every
 from tasks.signal import Strategy
@@ -26,6 +27,8 @@ A_ROW = 1_000
 """Bytes of a set that are kept until all series are judged."""
 A_CANDLE = 500
 """Bytes of a candle: read, hashed, and as strategies and the engine see it."""
+A_FINER_CANDLE = 100
+"""Bytes of a finer candle inside those, as the engine sees it: it was read once before, which took 350."""
 A_THREAD = 120
 """Bytes of a candle that a thread adds: copies, indicators, targets."""
 REMEMBERED = 2**28
@@ -61,13 +64,13 @@ def fitting(
     `series` has the manifest of the sweep on each. Raises BadInput where it is more than the parameters allow, with
     what fits.
     """
-    candles, returns = [told["candles"] for told in series], max(map(periods, series))
+    candles, returns, finer = [told["candles"] for told in series], max(map(periods, series)), max(map(inside, series))
     shares = find(parameters.strategy).shared.__func__ is not Strategy.shared.__func__  # type: ignore[attr-defined]
     windows = sum(axis.count for axis in grid.axes.values())
     most, all_threads = parameters.memory, os.cpu_count() or 1
 
     def with_threads(count: int) -> Need:
-        return need(wanted, len(series), max(candles), returns, windows, count, shares=shares)
+        return need(wanted, len(series), max(candles), returns, windows, count, finer=finer, shares=shares)
 
     threads = next((n for n in range(all_threads, 1, -1) if most is None or with_threads(n).total <= most), 1)
     found = with_threads(threads)
@@ -98,16 +101,30 @@ def periods(told: Mapping[str, Any]) -> int:
     return min(int(told["candles"]), (last - first).days + 1)
 
 
-def need(sets: int, series: int, candles: int, returns: int, windows: int, threads: int, *, shares: bool) -> Need:
+def inside(told: Mapping[str, Any]) -> int:
+    """Return how many finer candles the candles of a sweep have inside them, by its manifest.
+
+    >>> inside({"candles": 49, "timeframe": "1h", "detail": {"timeframe": "15m"}})
+    196
+    """
+    if told["detail"] is None:
+        return 0
+    return int(told["candles"]) * (parse_timeframe(told["timeframe"]) // parse_timeframe(told["detail"]["timeframe"]))
+
+
+def need(
+    sets: int, series: int, candles: int, returns: int, windows: int, threads: int, *, finer: int = 0, shares: bool
+) -> Need:
     """Estimate what a process takes, on top of what it has taken already.
 
-    `candles` are those of the longest series, of which two are held at a time; `returns` are those of a set, which not
-    all sets of a large sweep keep; `windows` is how many values the axes of the grid have together, for each of which a
-    strategy that `shares` may remember an array. Series are judged one by one.
+    `candles` are those of the longest series, of which two are held at a time, with the `finer` ones inside them;
+    `returns` are those of a set, which not all sets of a large sweep keep; `windows` is how many values the axes of the
+    grid have together, for each of which a strategy that `shares` may remember an array. Series are judged one by one.
     """
     held = min(2, series)
     remembered = min(REMEMBERED, 8 * candles * windows) if shares else 0
-    fixed = _taken() + LOADED + held * (A_CANDLE * candles + remembered) + threads * A_THREAD * candles
+    a_series = A_CANDLE * candles + A_FINER_CANDLE * finer + remembered
+    fixed = _taken() + LOADED + held * a_series + threads * A_THREAD * candles
     kept = -(-sets // kept_every(sets, returns)) * returns
     return Need(fixed, (A_SET + A_ROW * series) * sets + A_RETURN * kept)
 

@@ -53,6 +53,14 @@ def _slippage(given: str | float) -> str | float:
 SlippageModel = Annotated[str | float, AfterValidator(_slippage)]
 
 
+def _check_detail(detail: str | None, timeframe: str) -> None:
+    if detail is None:
+        return
+    whole, part = parse_timeframe(timeframe), parse_timeframe(detail)
+    if part >= whole or whole % part:
+        raise ValueError(f"detail {detail} does not go into candles of {timeframe}: give a finer one")
+
+
 def _check_order(start: datetime | None, end: datetime | None) -> None:
     if start is not None and end is not None and start >= end:
         raise ValueError(f"start {start:%Y-%m-%d %H:%M} is not before end {end:%Y-%m-%d %H:%M}")
@@ -167,6 +175,9 @@ class Entering(Trading):
         None, description="Candles after which a position is sold, whatever the signal."
     )
     long_only: bool = Field(False, description="Take a signal to be short as one to hold nothing.")
+    detail: Timeframe | None = Field(
+        None, description="Length of finer candles of the lake that tell what comes first inside a candle, such as 1m."
+    )
 
     @model_validator(mode="after")
     def _entries_can_be(self) -> Self:
@@ -187,6 +198,7 @@ class Entering(Trading):
             "order_type limit": self.order_type == "limit",
             "maker_fee": self.maker_fee is not None,
             "max_volume": self.max_volume is not None,
+            "detail": self.detail is not None,
         }
         return next((name for name, given in asked.items() if given), None)
 
@@ -194,17 +206,11 @@ class Entering(Trading):
 class Backtesting(Entering, Span):
     """What backtests of one market and of many have in common."""
 
-    detail: Timeframe | None = Field(
-        None, description="Length of finer candles of the lake that tell what comes first inside a candle, such as 1m."
-    )
     refresh: bool = Field(False, description="Ask the exchange for newer candles first; else only if there are none.")
 
     @model_validator(mode="after")
-    def _detail_goes_into_candles(self) -> Self:
-        if self.detail is not None:
-            whole, part = parse_timeframe(self.timeframe), parse_timeframe(self.detail)
-            if part >= whole or whole % part:
-                raise ValueError(f"detail {self.detail} does not go into candles of {self.timeframe}: give a finer one")
+    def _detail_fits(self) -> Self:
+        _check_detail(self.detail, self.timeframe)
         return self
 
 
@@ -249,7 +255,7 @@ class PortfolioParameters(Backtesting):
             raise ValueError(f"tolerance {self.tolerance:g} needs rebalance_every: with 1 each candle is looked at")
         if self.amount is not None and self.alone is None:
             raise ValueError("amount is of no use to a portfolio: its weights are shares of the equity")
-        asked = self.only_alone or (self.detail and "detail")
+        asked = self.only_alone
         if asked and self.alone is None:
             raise ValueError(f"{asked} is of the backtest of one market: a portfolio has none, so leave it out")
         return self
@@ -376,6 +382,8 @@ class SweepParameters(Entering, Markets):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
+        for timeframe in self.timeframes:
+            _check_detail(self.detail, timeframe)
         if self.random is not None and self.optuna is not None:
             raise ValueError("random: sets are drawn by lot or chosen by Optuna, not both")
         if self.optuna is None and (self.pruner is not None or self.storage is not None):

@@ -18,8 +18,10 @@ from data.candles import fingerprint, read_candles
 from data.errors import BadInput, LakeError
 from data.runs import SWEEPING, code_version, run_id
 from data.tables import TABLES
+from data.timeframe import parse_timeframe
 from data.writer import Lake
 from flows.trials import Trials
+from tasks.backtest import Detail, fit_detail
 from tasks.evaluate.folds import Fold, walk
 from tasks.signal.grid import read_grid
 from tasks.signal.registry import find, source_hash
@@ -105,8 +107,24 @@ def try_sets(spec: Spec, sets: Sets) -> Tried:
 def candles_of(spec: Spec) -> pd.DataFrame:
     """Return the sweep's candles, read from the lake. Raises LakeError where they are not those of the manifest."""
     told = spec.told
-    series = (told["exchange"], told["symbol"], told["timeframe"])
-    reach = pd.Timestamp(told["start"]), pd.Timestamp(told["end"]) + pd.Timedelta(microseconds=1)
+    return _read(spec, told["timeframe"], pd.Timestamp(told["end"]), told["data_fingerprint"])
+
+
+def detail_of(spec: Spec, candles: pd.DataFrame) -> Detail | None:
+    """Return the finer candles inside the sweep's candles, None where it has none. Raises LakeError as `candles_of`."""
+    told, finer = spec.told, spec.told["detail"]
+    if finer is None:
+        return None
+    whole, part = parse_timeframe(told["timeframe"]), parse_timeframe(finer["timeframe"])
+    inside = _read(spec, finer["timeframe"], pd.Timestamp(told["end"]) + whole - part, finer["data_fingerprint"])
+    return fit_detail(candles, inside, whole, part)
+
+
+def _read(spec: Spec, timeframe: str, last: pd.Timestamp, wanted: str) -> pd.DataFrame:
+    """Return candles of the sweep's symbol up to the last one, which have this fingerprint."""
+    told = spec.told
+    series = (told["exchange"], told["symbol"], timeframe)
+    reach = pd.Timestamp(told["start"]), last + pd.Timedelta(microseconds=1)
     for version in (spec.candles_version, None):  # upkeep removes old versions; the newest may have the same candles
         try:
             candles = read_candles(Lake(spec.lake), *series, *reach, version=version)
@@ -114,7 +132,7 @@ def candles_of(spec: Spec) -> pd.DataFrame:
             if version is None:
                 raise
             continue
-        if fingerprint(candles) == told["data_fingerprint"]:
+        if fingerprint(candles) == wanted:
             return candles
     raise LakeError(f"the candles of {' '.join(series)} in {spec.lake} are not those that the sweep began with")
 
@@ -126,8 +144,9 @@ def _parsed(manifest: str) -> dict[str, Any]:
 
 
 @lru_cache(_HELD)
-def _candles(spec: Spec) -> pd.DataFrame:
-    return candles_of(spec)
+def _candles(spec: Spec) -> tuple[pd.DataFrame, Detail | None]:
+    candles = candles_of(spec)
+    return candles, detail_of(spec, candles)
 
 
 @lru_cache(_HELD)
@@ -139,9 +158,10 @@ def _trials(spec: Spec) -> Trials:
     strategy = find(spec.strategy)
     if source_hash(strategy) != told["strategy_code"]:
         raise BadInput(f"the strategy {spec.strategy} is not the one that the sweep began with: its source differs")
-    candles, fixed = _candles(replace(spec, rung=None)), told["parameters"]["fixed"]
+    (candles, detail), fixed = _candles(replace(spec, rung=None)), told["parameters"]["fixed"]
     if spec.rung is not None:
-        first = candles.iloc[: searched(told) // RUNGS[spec.rung]]
-        return Trials(first, strategy, fixed, told | {"split": None}, threads=spec.threads)
+        first = slice(0, searched(told) // RUNGS[spec.rung])
+        detail = detail and detail.part(first)
+        return Trials(candles.iloc[first], strategy, fixed, told | {"split": None}, detail, threads=spec.threads)
     stretches = {str(number): fold.train for number, fold in enumerate(folds_of(told), 1)}
-    return Trials(candles, strategy, fixed, told, spec.wanted, stretches, spec.threads)
+    return Trials(candles, strategy, fixed, told, detail, spec.wanted, stretches, spec.threads)

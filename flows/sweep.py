@@ -17,6 +17,7 @@ from data.markets import read_market
 from data.runs import SWEEPING, canonical, code_version, read_run, record_run, run_id
 from data.writer import Lake
 from flows.backtest import backtest, describe
+from flows.detail import read_finer
 from flows.done import Done
 from flows.judge import best_varied, judge_sweep, record_verdict
 from flows.memory import fitting
@@ -25,7 +26,7 @@ from flows.plan import Plan, try_all
 from flows.progress import progress, say
 from flows.report import cells, flow_run_id, tag
 from flows.runner import crew
-from flows.spec import Spec, candles_of, folds_of
+from flows.spec import Spec, candles_of, detail_of, folds_of
 from flows.terms import cost_columns
 from flows.walk_forward import Walk, chosen, walk_forward
 from tasks.evaluate.ranking import best_compromises
@@ -134,7 +135,8 @@ def _described(
 ) -> tuple[BacktestParameters, dict[str, Any], int]:
     series = (alone.exchange, alone.symbol, alone.timeframe)
     candles = fetch_data(lake, *series, alone.start, alone.end, refresh=alone.refresh)
-    manifest = describe(alone, first, read_market(lake, *series[:2]), candles) | _varied(parameters, len(candles))
+    market, finer = read_market(lake, *series[:2]), read_finer(lake, alone, candles)
+    manifest = describe(alone, first, market, candles, finer) | _varied(parameters, len(candles))
     folds_of(manifest)  # which are refused here, before anything is tried
     return alone, manifest, candles.attrs["version"]
 
@@ -217,7 +219,7 @@ def _record(lake: Lake, plan: Plan, sets: pd.DataFrame, walk: Walk | None) -> No
     """Record the sweep with its statistics and its verdict."""
     told, run = plan.spec.told, plan.spec.run_id
     candles = candles_of(plan.spec)
-    varied = best_varied(candles, find(plan.spec.strategy), told, sets)
+    varied = best_varied(candles, find(plan.spec.strategy), told, sets, detail_of(plan.spec, candles))
     metrics, verdict = judge_sweep(lake, run, told, sets, candles, varied)
     tables = {"metrics": metrics, "sensitivity": varied}
     if walk is not None:

@@ -59,8 +59,9 @@ class Trials:
     """The candles on which the sets of a sweep are tried: in-sample and, with a split, out-of-sample.
 
     Each part is a backtest of its own that begins with all the cash; signals out-of-sample know the candles before.
-    So is each of the `stretches`, of which the objective alone is wanted. Of `wanted` sets in all, every n-th keeps its
-    returns. `threads` are those of the machine if None. Raises BadInput for what `simulate` would refuse.
+    So is each of the `stretches`, of which the objective alone is wanted. `detail` is that of all the candles. Of
+    `wanted` sets in all, every n-th keeps its returns. `threads` are those of the machine if None. Raises BadInput for
+    what `simulate` would refuse.
     """
 
     def __init__(
@@ -69,23 +70,20 @@ class Trials:
         strategy: type[Strategy],
         fixed: dict[str, Any],
         manifest: dict[str, Any],
+        detail: Detail | None = None,
         wanted: int = 1,
         stretches: Mapping[str, slice] | None = None,
         threads: int | None = None,
     ) -> None:
-        self._candles, self._strategy, self._fixed, self._threads = (
-            candles,
-            strategy,
-            fixed,
-            threads or os.cpu_count() or 1,
-        )
+        self._candles, self._strategy, self._fixed = candles, strategy, fixed
+        self._threads = threads or os.cpu_count() or 1
         self._objective = OBJECTIVES[manifest["objective"]]
         self._shared: Shared | None = strategy.shared(candles)
         cut = len(candles) if manifest["split"] is None else manifest["split_at"]
         spans = [slice(0, cut), slice(cut, len(candles))]
-        self._parts = [part_of(candles, span, manifest) for span in spans if span.start < span.stop]
+        self._parts = [part_of(candles, span, manifest, detail) for span in spans if span.start < span.stop]
         self._every = kept_every(wanted, len(self._parts[0].stretch.ends))
-        self._stretches = {name: part_of(candles, span, manifest) for name, span in (stretches or {}).items()}
+        self._stretches = {name: part_of(candles, span, manifest, detail) for name, span in (stretches or {}).items()}
 
     def run(self, sets: Sequence[tuple[int, dict[str, str]]]) -> Rows:
         """Try numbered sets and return their rows as in the table sweeps, without `run_id`, in the order given."""

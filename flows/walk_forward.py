@@ -14,10 +14,10 @@ from data.errors import JarvisError
 from data.sweep_metrics import WALK_FORWARD_METRICS
 from data.tables import TABLES
 from data.timeframe import parse_timeframe
-from flows.spec import Spec, candles_of, folds_of
+from flows.spec import Spec, candles_of, detail_of, folds_of
 from flows.terms import terms_in
 from flows.trials import Trials
-from tasks.backtest import simulate
+from tasks.backtest import Detail, simulate
 from tasks.evaluate.folds import Fold
 from tasks.evaluate.metrics import evaluate
 from tasks.signal import Strategy
@@ -52,23 +52,25 @@ def walk_forward(spec: Spec, sets: pd.DataFrame) -> Walk | None:
     if not folds:
         return None
     candles, strategy, told = candles_of(spec), find(spec.strategy), spec.told
-    rows, targets = [], []
+    detail, rows, targets = detail_of(spec, candles), [], []
     for number, fold in enumerate(folds, 1):
         best = _best(sets, str(number))
         row = {"fold": number} | _reach(candles, fold)
-        until = candles.iloc[: fold.test.stop]
+        seen = slice(0, fold.test.stop)
+        until, inside = candles.iloc[seen], detail and detail.part(seen)
         target = np.zeros(fold.test.stop - fold.test.start)
         if best is not None:
             chosen = json.loads(best["parameters"])
             row |= {name: best[name] for name in ("number", "parameters")}
             row["objective"] = dict(best["stretches"])[str(number)]
-            alone = Trials(until, strategy, {}, told | {"split": 0.5, "split_at": fold.test.start}, threads=1)
+            alone = Trials(until, strategy, {}, told | {"split": 0.5, "split_at": fold.test.start}, inside, threads=1)
             (tried,) = alone.run([(best["number"], chosen)])
             row |= {name: tried.get(name) for name in _OUT}
             target = _target(until, build(strategy, chosen), fold)
         rows.append(row)
         targets.append(target)
-    equity, metrics = _account(candles.iloc[folds[0].test.start :], np.concatenate(targets), told)
+    tested = slice(folds[0].test.start, len(candles))
+    equity, metrics = _account(candles.iloc[tested], np.concatenate(targets), told, detail and detail.part(tested))
     table = pd.DataFrame(rows, columns=[name for name in TABLES["folds"].schema.names if name != "run_id"])
     return Walk(table.astype(dict.fromkeys(("number", "out_trades"), "Int64")), equity, metrics)
 
@@ -96,9 +98,12 @@ def _target(until: pd.DataFrame, strategy: Strategy, fold: Fold) -> Any:
         return np.zeros(fold.test.stop - fold.test.start)
 
 
-def _account(candles: pd.DataFrame, target: Any, told: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _account(
+    candles: pd.DataFrame, target: Any, told: dict[str, Any], detail: Detail | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     timeframe, cash = parse_timeframe(told["timeframe"]), told["cash"]
-    traded = simulate(candles, target, symbol=told["symbol"], cash=cash, timeframe=timeframe, **terms_in(told))
+    terms = terms_in(told)
+    traded = simulate(candles, target, symbol=told["symbol"], cash=cash, timeframe=timeframe, detail=detail, **terms)
     tables = traded.equity, traded.trades, traded.fills, candles
     found = evaluate(*tables, cash=cash, timeframe=told["timeframe"], calendar=told["calendar"]).set_index("metric")
     rows = found.loc[list(_SOURCES.values())].reset_index(drop=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,20 @@ from data.runs import read_run
 from data.writer import Lake
 from flows.backtest import Backtest, backtest
 from flows.detail import in_words
-from flows.parameters import BacktestParameters, PortfolioParameters
+from flows.parameters import BacktestParameters, PortfolioParameters, SweepParameters
 from flows.report import _markdown
-from flows.terms import times
+from flows.sweep import Sweep, sweep
+from flows.terms import terms_in, times
+from tasks.backtest import fit_detail, simulate
 from tasks.fetch import collect_series
+from tasks.signal.registry import create
+from tasks.signal.signals import signals
 from tests.servers.command_line import Jarvis, fails
 
 SERIES = ("--exchange", "mine", "--symbol", "A/USD", "--timeframe", "1h")
 STOPS = {"stop_loss": 0.01, "take_profit": 0.01}
+NEAR = {"stop_loss": 0.003, "take_profit": 0.003}
+"""So near that many an hour touches both."""
 
 
 def quarters() -> pd.DataFrame:
@@ -132,6 +139,68 @@ def test_the_best_of_a_sweep_with_limit_entries_is_its_backtest(
     found = read_run(lake, told["runs"][0], "metrics").set_index("metric")["value"]
     for name in ("cumulative_return", "max_drawdown", "trades"):
         assert best[name] == pytest.approx(found[name], rel=1e-9)
+
+
+def swept(**parameters: object) -> Sweep:
+    given: dict[str, object] = {"exchange": "mine", "symbols": ("A/USD",), "timeframes": ("1h",), "fee": 0.001}
+    given |= {"best": 0, "grid": {"fast": "3,5", "slow": "15,20"}, **NEAR}
+    (result,) = sweep.fn(SweepParameters(**(given | parameters)))  # type: ignore[arg-type]
+    return result
+
+
+def test_sets_of_a_sweep_have_the_figures_of_their_backtests_with_detail(lake: Lake, hours: pd.DataFrame) -> None:
+    fine = swept(detail="15m", split=0.5)
+    plain, cut = swept(split=0.5), hours.index[fine.manifest["split_at"]]
+    assert (fine.manifest["detail"]["timeframe"], plain.manifest["detail"]) == ("15m", None)
+    assert (fine.sets["cumulative_return"] != plain.sets["cumulative_return"]).any()
+    assert (fine.sets["out_cumulative_return"] != plain.sets["out_cumulative_return"]).any()
+    for each in fine.sets.itertuples():
+        alone = run(**NEAR, detail="15m", params=json.loads(str(each.parameters)), end=cut)
+        found = alone.metrics.set_index("metric")["value"]
+        for name in ("cumulative_return", "max_drawdown", "trades", "win_rate", "fees_paid"):
+            assert getattr(each, name) == pytest.approx(found[name], rel=1e-9), name
+    varied = read_run(lake, fine.run_id, "sensitivity")
+    once = varied[(varied.varied == "costs") & (varied.step == 1)].iloc[0]
+    best = fine.sets.loc[fine.sets["objective"].idxmax()]
+    assert once["cumulative_return"] == pytest.approx(best["cumulative_return"], rel=1e-9)
+
+
+def test_a_walk_forward_looks_into_its_candles_too(lake: Lake, hours: pd.DataFrame) -> None:
+    fine, plain = swept(detail="15m", walk_forward=2), swept(walk_forward=2)
+    assert fine.walk is not None
+    assert plain.walk is not None
+    candles, finer = (read_candles(lake, "mine", "A/USD", timeframe) for timeframe in ("1h", "15m"))
+    hour, quarter = pd.Timedelta("1h"), pd.Timedelta("15min")
+    detail = fit_detail(candles, finer, hour, quarter)
+    target = pd.Series(0.0, candles.index)
+    for fold in fine.walk.folds.itertuples():
+        own = candles.loc[: fold.test_end]  # type: ignore[misc]
+        strategy = create("sma_crossover", json.loads(str(fold.parameters)))
+        told = signals(own, strategy)["signal"]
+        target[fold.test_start : fold.test_end] = told[fold.test_start : fold.test_end]  # type: ignore[misc]
+    first = candles.index.get_loc(fine.walk.folds["test_start"].iloc[0])
+    tested = slice(first, len(candles))  # type: ignore[misc]
+    traded = simulate(
+        candles.iloc[tested], target.iloc[tested], symbol="A/USD", cash=100_000.0, timeframe=hour,
+        detail=detail.part(tested), **terms_in(fine.manifest),
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(traded.equity, fine.walk.equity)
+    assert not fine.walk.equity["equity"].equals(plain.walk.equity["equity"])
+
+
+def test_a_search_that_prunes_looks_into_its_candles_too(lake: Lake, hours: pd.DataFrame) -> None:
+    fine = swept(detail="15m", optuna=4, pruner="median", batch=2)
+    finished = fine.sets[fine.sets["cumulative_return"].notna()]
+    assert len(finished)
+    for each in finished.itertuples():
+        found = run(**NEAR, detail="15m", params=json.loads(str(each.parameters))).metrics.set_index("metric")["value"]
+        assert each.cumulative_return == pytest.approx(found["cumulative_return"], rel=1e-9)
+
+
+def test_detail_that_the_lake_lacks_ends_a_sweep_before_it_begins(hours: pd.DataFrame, jarvis: Jarvis) -> None:
+    grid = ("--grid", "fast=3,5", "--grid", "slow=20")
+    fails(jarvis("sweep", *SERIES, *grid, "--detail", "5m"), 2, "the lake has no 5m candles of mine A/USD")
+    fails(jarvis("sweep", *SERIES, *grid, "--detail", "1h"), 2, "detail 1h does not go into candles of 1h")
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def test_memory_that_is_too_little_is_refused_with_what_would_do(jarvis: Jarvis,
     enough = refused.err.split("--memory ")[1].split(",")[0]
     parameters = {"grid": {"fast": "1:500:1", "slow": "501:1000:1"}}
     said: list[str] = []
-    told = {"candles": 600, "start": "2024-01-01T00:00:00+00:00", "end": "2024-01-25T23:00:00+00:00"}
+    told = {"candles": 600, "start": "2024-01-01T00:00:00+00:00", "end": "2024-01-25T23:00:00+00:00", "detail": None}
     for given, wanted in (({"memory": enough}, 250_000), ({"memory": "2GB", "random": advised}, int(advised))):
         terms = parse(SweepParameters, parameters | given)
         assert fitting(terms, read_grid(parameters["grid"]), wanted, [told], said.append) is not None

@@ -11,7 +11,7 @@ import pytest
 from data.writer import Lake
 from flows.parameters import SweepParameters
 from tests.servers.processes import BIN, environment
-from tests.servers.sweeps import MINE, fill, options_of
+from tests.servers.sweeps import MINE, fill, fill_inside, options_of
 
 pytestmark = pytest.mark.server
 
@@ -36,13 +36,14 @@ def swept_in(lake: Lake, parameters: SweepParameters) -> tuple[str, int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("candles", "grid", "memory"),
+    ("candles", "grid", "memory", "detail"),
     [
-        (50_000, {"fast": "2:51:1", "slow": "102:301:10"}, "1GB"),
-        (3_000, {"fast": "2:101:1", "slow": "170:369:1"}, "1GB"),
-        (100_000, {"fast": "5:20:1", "slow": "50:100:5"}, "1GB"),
-        (2_000, {"fast": "2:201:1", "slow": "210:409:1"}, "1200MB"),
-        (400_000, {"fast": "2:26:1", "slow": "102:141:1"}, "2.5GB"),
+        (50_000, {"fast": "2:51:1", "slow": "102:301:10"}, "1GB", None),
+        (3_000, {"fast": "2:101:1", "slow": "170:369:1"}, "1GB", None),
+        (100_000, {"fast": "5:20:1", "slow": "50:100:5"}, "1GB", None),
+        (2_000, {"fast": "2:201:1", "slow": "210:409:1"}, "1200MB", None),
+        (400_000, {"fast": "2:26:1", "slow": "102:141:1"}, "2.5GB", None),
+        (30_000, {"fast": "2:11:1", "slow": "20:40:5"}, "1.6GB", "1m"),
     ],
     ids=[
         "1,000 sets of 50,000 candles",
@@ -50,13 +51,18 @@ def swept_in(lake: Lake, parameters: SweepParameters) -> tuple[str, int]:
         "176 sets of 100,000 candles",
         "40,000 sets of 2,000 candles",
         "1,000 sets that keep 16,667 returns each",
+        "1,800,000 minutes in 30,000 hours",
     ],
 )
 def test_a_sweep_stays_under_the_memory_that_it_is_allowed_and_takes_about_what_it_said(
-    lake: Lake, candles: int, grid: dict[str, str], memory: str
+    lake: Lake, candles: int, grid: dict[str, str], memory: str, detail: str | None
 ) -> None:
     fill(lake, ["A/USD"], candles)
-    parameters = SweepParameters(**MINE | {"grid": grid, "memory": memory})
+    asked = MINE | {"grid": grid, "memory": memory}
+    if detail is not None:
+        fill_inside(lake)
+        asked |= {"detail": detail, "stop_loss": 0.05}
+    parameters = SweepParameters(**asked)
     said, peak = swept_in(lake, parameters)
     assert parameters.memory is not None
     assert peak < parameters.memory

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from data.candles import read_candles
 from data.views import read
 from data.writer import Lake
 from flows.options import flag
@@ -78,6 +79,21 @@ def fill(lake: Lake, symbols: Sequence[str] = ("A/USD", "B/USD"), candles: int =
             )
         )
     lake.append("candles", pd.concat(rows))
+
+
+def fill_inside(lake: Lake, symbol: str = "A/USD") -> None:
+    """Put the minutes inside the hours of a symbol into the lake: by the high and the low to the close."""
+    hours = read_candles(lake, "file", symbol, "1h")
+    path = np.repeat(hours[["close"]].to_numpy(), 60, axis=1)
+    path[:, :2] = hours[["high", "low"]]
+    close = path.reshape(-1)
+    opened = np.concatenate([[np.nan], close[:-1]])
+    opened[::60] = hours["open"]
+    minutes = {"open": opened, "high": np.maximum(opened, close), "low": np.minimum(opened, close), "close": close}
+    same = {"exchange": "file", "symbol": symbol, "timeframe": "1m", "volume": 1.0, "trades": 1, "revision": 0}
+    times = pd.date_range(hours.index[0], periods=len(close), freq="min")
+    known = {"fetched_at": pd.Timestamp("2024-03-01", tz="UTC"), "superseded_at": pd.NaT}
+    lake.append("candles", pd.DataFrame({"ts": times, **minutes, **same, **known}))
 
 
 MINE = {"exchange": "file", "symbols": ("A/USD",), "timeframes": ("1h",), "best": 0}
