@@ -102,14 +102,6 @@ class Course:
 
     @cached_property
     def _extremes(self) -> tuple[Floats, Floats]:
-        """The lowest and the highest close of each whole block of bars."""
-        from tasks.engine.kernel import BLOCK
+        from tasks.engine import kernel
 
-        closes = self._bars.closes
-        blocks = closes[: len(closes) - len(closes) % BLOCK].reshape(-1, BLOCK)
-        lowest, highest = blocks, blocks
-        while lowest.shape[1] > 1:  # by halves: numpy is slow along a short axis
-            half = lowest.shape[1] // 2
-            lowest = np.minimum(lowest[:, :half], lowest[:, half:])
-            highest = np.maximum(highest[:, :half], highest[:, half:])
-        return lowest[:, 0].copy(), highest[:, 0].copy()
+        return kernel.extremes(self._bars.closes)

@@ -93,8 +93,8 @@ def period_ends(opens: Ints, candle: int) -> Ints:
     """
     if candle >= DAY:
         return np.arange(len(opens))
-    days = opens // DAY
-    return np.append(np.flatnonzero(days[1:] != days[:-1]), len(days) - 1)
+    midnights = np.arange(opens[0] // DAY + 1, opens[-1] // DAY + 1) * DAY
+    return np.unique(np.append(np.searchsorted(opens, midnights), len(opens)) - 1)
 
 
 class Market(NamedTuple):

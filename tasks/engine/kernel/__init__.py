@@ -6,7 +6,7 @@ from tasks.engine.kernel.curves import advance, finish
 from tasks.engine.kernel.fills import note_adverse
 from tasks.engine.kernel.inside import DIFFERENT, INCOMPLETE, Fine, fit
 from tasks.engine.kernel.portfolio import HOLDING, POOL, SEAT, Policy, advance_portfolio, finish_portfolio
-from tasks.engine.kernel.segments import BLOCK, first_unfit, follow
+from tasks.engine.kernel.segments import extremes, first_unfit, follow
 from tasks.engine.kernel.steps import (
     close_bars,
     count_now,
@@ -20,7 +20,6 @@ from tasks.engine.kernel.steps import (
 from tasks.engine.kernel.tallies import measure
 
 __all__ = [
-    "BLOCK",
     "DIFFERENT",
     "HOLDING",
     "INCOMPLETE",
@@ -34,6 +33,7 @@ __all__ = [
     "close_bars",
     "count_now",
     "decide_now",
+    "extremes",
     "finish",
     "finish_portfolio",
     "first_bad_bar",

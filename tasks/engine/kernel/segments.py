@@ -8,6 +8,8 @@ bit.
 
 from __future__ import annotations
 
+import numpy as np
+
 from tasks.engine.kernel.account import Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
@@ -27,6 +29,19 @@ def first_unfit(bars: Ints, goals: Floats, size: int) -> int:
             return change
         before = bars[change]
     return -1
+
+
+@compiled
+def extremes(closes: Floats) -> tuple[Floats, Floats]:
+    """Return the lowest and the highest close of each whole block of BLOCK bars."""
+    blocks = closes.size // BLOCK
+    lowest, highest = np.empty(blocks), np.empty(blocks)
+    for block in range(blocks):
+        least = most = closes[block * BLOCK]
+        for bar in range(block * BLOCK + 1, (block + 1) * BLOCK):
+            least, most = min(least, closes[bar]), max(most, closes[bar])
+        lowest[block], highest[block] = least, most
+    return lowest, highest
 
 
 @compiled
