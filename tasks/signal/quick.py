@@ -19,6 +19,7 @@ from tasks.engine.changes import Changes
 from tasks.signal.indicators import GRIDS, ema_memory, exponential_shares
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Levels = npt.NDArray[np.int8]
 Flags = npt.NDArray[np.bool_]
 
@@ -57,10 +58,26 @@ def changes_from(levels: Levels, first: int) -> Changes:
     """Return the changes of a target that is -1, 0 or 1 from candle `first` on, and none before."""
     from tasks.signal import scans
 
-    if first >= levels.size:
-        return Changes(np.empty(0, np.int64), np.empty(0))
-    bars, goals = np.empty(levels.size + 1, np.int64), np.empty(levels.size + 1)
-    count = scans.find_changes(levels, first, bars, goals)
+    def find(bars: Ints, goals: Floats) -> int:
+        return scans.find_changes(levels, first, bars, goals) if first < levels.size else 0
+
+    return _found(find, levels.size)
+
+
+def sizes_from(direction: Floats, volatility: Floats, risk: float, steps: int, first: int) -> Changes:
+    """Return the changes of direction * risk / volatility, that at most 1 and rounded down to one of so many steps."""
+    from tasks.signal import scans
+
+    def find(bars: Ints, goals: Floats) -> int:
+        return scans.find_sizes(direction, volatility, risk, float(steps), first, bars, goals)
+
+    return _found(find, direction.size)
+
+
+def _found(find: Callable[[Ints, Floats], int], size: int) -> Changes:
+    """Return the changes that a loop finds, given room for as many as there can be."""
+    bars, goals = np.empty(size + 1, np.int64), np.empty(size + 1)
+    count = find(bars, goals)
     return Changes(bars[:count].copy(), goals[:count].copy())
 
 
@@ -78,6 +95,24 @@ def held(entries: Flags, exits: Flags, warmup: int) -> tuple[Levels, int]:
 
     levels = np.empty(entries.size, np.int8)
     return levels, scans.hold_levels(entries, exits, warmup, levels)
+
+
+def below(values: Floats, middle: Floats, spread: Floats, width: float) -> Flags:
+    """Return `values < middle - width * spread`."""
+    from tasks.signal import scans
+
+    flags = np.empty(values.size, np.bool_)
+    scans.below_band(values, middle, spread, width, flags)
+    return flags
+
+
+def beyond(values: Floats, middle: Floats, spread: Floats, width: float) -> Flags:
+    """Return `values > middle + width * spread`."""
+    from tasks.signal import scans
+
+    flags = np.empty(values.size, np.bool_)
+    scans.above_band(values, middle, spread, width, flags)
+    return flags
 
 
 def both_sides(long: tuple[Levels, int], short: tuple[Levels, int]) -> Changes:

@@ -100,6 +100,38 @@ def hold_levels(entries: Flags, exits: Flags, first: int, levels: Levels) -> int
 
 
 @compiled
+def below_band(values: Floats, middle: Floats, spread: Floats, width: float, flags: Flags) -> None:
+    """Tell where values are below the middle less `width` times the spread."""
+    for bar in range(values.size):
+        flags[bar] = values[bar] < middle[bar] - width * spread[bar]
+
+
+@compiled
+def above_band(values: Floats, middle: Floats, spread: Floats, width: float, flags: Flags) -> None:
+    """Tell where values are above the middle and `width` times the spread."""
+    for bar in range(values.size):
+        flags[bar] = values[bar] > middle[bar] + width * spread[bar]
+
+
+@compiled
+def find_sizes(
+    direction: Floats, volatility: Floats, risk: float, steps: float, first: int, bars: Ints, goals: Floats
+) -> int:
+    """Note as `find_changes` the target direction * risk / volatility, the share being 1 at most and in whole steps."""
+    count, before, block = 0, np.nan, np.empty(_BLOCK)
+    for begin in range(first, direction.size, _BLOCK):
+        end = min(begin + _BLOCK, direction.size)
+        for bar in range(begin, end):
+            share = np.floor(risk / max(volatility[bar], risk) * steps) / steps
+            block[bar - begin] = share * direction[bar]
+        for bar in range(begin, end):
+            bars[count], goals[count] = bar, block[bar - begin]
+            count += block[bar - begin] != before
+            before = block[bar - begin]
+    return count
+
+
+@compiled
 def join(older: Floats, newer: Floats, share: float, means: Floats) -> None:
     """Put the means of two blocks each, of which the older has this share of the weight."""
     for place in range(means.size):

@@ -47,10 +47,14 @@ def _kept_in() -> str:
 _FOLDER = _kept_in()
 
 
+_OPTIONS: Any = {"nogil": True, "forceinline": True, "error_model": "numpy"}
+"""Threads run beside each other; a division looks for no zero, which would keep loops from taking many bars at once."""
+
+
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile with a cache on disk; without one where no folder can be written."""
     asked, _NUMBA.CACHE_DIR = _NUMBA.CACHE_DIR, _FOLDER
     try:
-        return cast("Callable[P, R]", numba.njit(function, cache=bool(_FOLDER), nogil=True, forceinline=True))
+        return cast("Callable[P, R]", numba.njit(function, cache=bool(_FOLDER), **_OPTIONS))
     finally:
         _NUMBA.CACHE_DIR = asked

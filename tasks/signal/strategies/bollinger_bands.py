@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tasks.engine.changes import Changes
 from tasks.signal.indicators import deviation, sma
-from tasks.signal.quick import Remembered, both_sides, changes_from, held, usable
+from tasks.signal.quick import Remembered, below, beyond, both_sides, changes_from, held, usable
 from tasks.signal.strategy import Strategy, hold
 
 
@@ -48,10 +48,11 @@ class BollingerBands(Strategy):
         spread = Remembered(lambda window: deviation(close, window).to_numpy(), len(candles))
 
         def changes(strategy: BollingerBands) -> Changes:
-            middle, reach, warmup = average(strategy.window), strategy.width * spread(strategy.window), strategy.warmup
-            long = held(closes < middle - reach, closes > middle, warmup)
+            middle, warmup = average(strategy.window), strategy.warmup
+            bands = closes, middle, spread(strategy.window), strategy.width
+            long = held(below(*bands), closes > middle, warmup)
             if not strategy.short:
                 return changes_from(*long)
-            return both_sides(long, held(closes > middle + reach, closes < middle, warmup))
+            return both_sides(long, held(beyond(*bands), closes < middle, warmup))
 
         return changes

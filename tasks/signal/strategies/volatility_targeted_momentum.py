@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pandas import DataFrame, Series
 from pydantic import Field
 
-from tasks.engine.changes import Changes, changes_of
+from tasks.engine.changes import Changes
 from tasks.signal.indicators import deviation
-from tasks.signal.quick import Remembered, usable
+from tasks.signal.quick import Remembered, sizes_from, usable
 from tasks.signal.strategy import Strategy, above
 
 
@@ -52,14 +53,16 @@ class VolatilityTargetedMomentum(Strategy):
             return None
         close = candles["close"]
         returns = close / close.shift(1) - 1
-        momentum = Remembered(lambda lookback: np.sign((close / close.shift(lookback) - 1).to_numpy()), len(candles))
+
+        def sign(lookback: int, lowest: float) -> npt.NDArray[np.float64]:
+            signs: npt.NDArray[np.float64] = np.sign((close / close.shift(lookback) - 1).to_numpy())
+            return np.maximum(signs, lowest)
+
+        direction = Remembered(lambda asked: sign(*asked), len(candles))
         volatility = Remembered(lambda window: deviation(returns, window, ddof=1).to_numpy(), len(candles))
 
         def changes(strategy: VolatilityTargetedMomentum) -> Changes:
-            direction, known = momentum(strategy.lookback), volatility(strategy.window)
-            size = np.floor(strategy.risk / np.maximum(known, strategy.risk) * strategy.steps) / strategy.steps
-            target = size * (direction if strategy.short else np.maximum(direction, 0.0))
-            target[: strategy.warmup] = np.nan
-            return changes_of(target)
+            signs = direction((strategy.lookback, -1.0 if strategy.short else 0.0))
+            return sizes_from(signs, volatility(strategy.window), strategy.risk, strategy.steps, strategy.warmup)
 
         return changes
