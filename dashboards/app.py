@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -33,6 +34,12 @@ _REFUSAL = part(
         "    --basic-auth a-long-password --cookie-secret a-long-random-text",
     ],
 )
+
+_FAULT = part(
+    "fault", title="This page cannot be shown", text="The address may be at fault; the server's log has more."
+)
+
+_logger = logging.getLogger("jarvis.dashboard")
 
 
 class Page(Protocol):
@@ -90,10 +97,14 @@ def build_dashboard(query: Mapping[str, str] | None = None) -> Dashboard:
     request = getattr(document.session_context, "request", None)
     query = _query(request) if query is None else query
     if not may_look(request, login=asks_for_login(pn.config)):
-        return _refuse(query)
+        return _alone(_REFUSAL, query, heading="Not here")
     session = Session(hub(), document, query)
     kinds = {kind.slug: kind for kind in PAGES}
-    page: Page = kinds.get(query.get("page", ""), PAGES[0])(session)
+    try:
+        page: Page = kinds.get(query.get("page", ""), PAGES[0])(session)
+    except Exception:  # which Bokeh would answer with an empty page
+        _logger.exception("a page could not be made")
+        return _alone(_FAULT, query, heading="Not shown")
     session.query["page"] = page.slug
     slots = {"status": pn.Column(), "shell": session.shell, **page.slots}
     template = _template(page.markup, slots, session.theme, heading=page.title, slug=page.slug, preview=page.preview())
@@ -124,10 +135,11 @@ async def _prepare() -> None:
         charts.rehearse()
 
 
-def _refuse(query: Mapping[str, str]) -> Dashboard:
+def _alone(markup: str, query: Mapping[str, str], *, heading: str) -> Dashboard:
+    """Return a page that has one thing to say."""
     theme = theme_of(query.get("theme"))
     slots = {"status": pn.Column(), "shell": Shell(theme=theme)}
-    return Dashboard(_template(_REFUSAL, slots, theme, heading="Not here", slug="", preview={}), None, query)
+    return Dashboard(_template(markup, slots, theme, heading=heading, slug="", preview={}), None, query)
 
 
 def _template(markup: str, slots: Mapping[str, Viewable], theme: str, **values: Any) -> pn.Template:

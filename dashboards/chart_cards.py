@@ -99,8 +99,7 @@ class LinkedCharts(ABC):
             self._following = False
 
     async def _fill(self, turn: int, run: Run, show: Callable[[Run, Charts, Drawn], None]) -> None:
-        axis = self.charts.time if self.charts is not None and run.run_id == self._shown else None
-        view = None if axis is None else (axis.start, axis.end)
+        view = self.in_view(run)
         answers = await self.ask(run, view)
         charts, drawn = await in_turn(self.draw, run, answers, self.session.theme, view)
 
@@ -110,6 +109,12 @@ class LinkedCharts(ABC):
                 self.notice(run, answers)
 
         self.session.apply(change)
+
+    def in_view(self, run: Run) -> View | None:
+        """Return what is to be in view of a run that is drawn again, milliseconds since 1970; None: all of it."""
+        if self.charts is None or run.run_id != self._shown:
+            return None
+        return self.charts.time.start, self.charts.time.end
 
     async def ask(self, run: Run, view: View | None) -> Answers:  # noqa: ARG002 - what is in view matters to some
         """Ask all the questions for a view (None: all of the run)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ ACTIONS = ("buy", "sell")
 """What is marked at the price."""
 
 MARKER_COLUMNS = ["ts", "action", "events", "price", "amount", "profit", "text"]
+"""Of which `profit` is told as a text, empty where there is none."""
 
 _WIDTH = 0.7
 """How much of its time the body of a candle takes."""
@@ -57,7 +59,9 @@ def candle_columns(candles: Frame, indicators: Frame, names: Mapping[str, str], 
 def marker_columns(markers: Frame, action: str) -> Columns:
     """Return the markers of an action."""
     shown = markers[markers["action"] == action]
-    return {name: shown[name].to_numpy() for name in MARKER_COLUMNS if name != "action"}
+    told = ["" if math.isnan(profit) else f"profit {profit:,.2f}" for profit in shown["profit"].astype(float)]
+    columns = {name: shown[name].to_numpy() for name in MARKER_COLUMNS if name != "action"}
+    return columns | {"profit": np.array(told, dtype=object)}
 
 
 def price_columns(

@@ -80,7 +80,7 @@ class CompareCard(Card):
 
     def _offer(self) -> None:
         taken = {*self._others, self._run.run_id if self._run else ""}
-        found = [run for run in self._runs if run.run_id not in taken and run_words.has(run, self._picker.search)]
+        found = [run for run in run_words.matching(self._runs, self._picker.search) if run.run_id not in taken]
         self._picker.param.update(runs=[run_words.option(run) for run in found[:_LISTED]], found=len(found))
 
     def _show(self, listed: list[Run], runs: Runs, said: list[str], contents: list[Any]) -> None:

@@ -236,7 +236,7 @@ def _listed(series: Series, asked: list[Range], now: pd.Timestamp) -> list[tuple
         (
             _time(series, since or series.first),
             "the newest closed" if until is None else f"before {_time(series, until)}",
-            _many(_absent(series, since or series.first, until, now), "candle"),
+            f"{_absent(series, since or series.first, until, now):,} absent",
         )
         for since, until in asked[:LISTED_RANGES]
     ]

@@ -1,4 +1,4 @@
-"""How a session is, in a few words each: delay of its decisions, clocks, gaps, orders in doubt, halts, account."""
+"""How a session is, in a few words each: halts, exchange, delay, clocks, gaps, orders in doubt, account."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ def trading(account: Account, timing: Timing) -> Sign:
         text = f"Trades; {_many(timing.stopped, 'candle')} of the day without"
         return Sign("trading", "warn", text, "Candles of the day at which a halt or a failure kept it from trading.")
     return Sign("trading", "good", "No halt", "Nothing kept it from trading at a candle of the day.")
+
+
+def exchange(run: Run, account: Account) -> Sign:
+    """Tell whether the exchange answered when the last candle was decided."""
+    if account.reason is None:
+        return Sign("exchange", "muted", f"{run.exchange}: not asked yet", "It is asked for its candles at each close.")
+    if account.reason == "failed":
+        return Sign("exchange", "bad", f"{run.exchange} could not be reached", account.detail or "")
+    return Sign("exchange", "good", f"{run.exchange} answers", "It did when the last candle was decided.")
 
 
 def delay(run: Run, timing: Timing) -> Sign:

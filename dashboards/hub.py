@@ -44,6 +44,8 @@ _LONGEST = 10.0
 _KEPT_ANSWERS = 64
 _LASTING_ANSWERS = 12
 _POOL = ThreadPoolExecutor(4, thread_name_prefix="lake")
+_WATCH = ThreadPoolExecutor(1, thread_name_prefix="lake-watch")
+"""Of the look for new versions, which waits for no question."""
 _logger = logging.getLogger("jarvis.dashboard")
 
 
@@ -185,7 +187,7 @@ class Hub:
     async def _poll(self) -> None:
         while True:
             try:
-                now = await _in_thread(stamp, self.lake)
+                now = await asyncio.get_running_loop().run_in_executor(_WATCH, stamp, self.lake)
                 if self._is_news(now) or await self._is_mended():
                     self._edition = None
                     self._unanswered.clear()

@@ -72,7 +72,7 @@ class Metrics:
         metric = self._described(name)
         value = self._number(name, "value")
         tone = "" if name not in _TONED or not value else ("good" if value > 0 else "bad")
-        remarks = [below(self) if below and value is not None else "", self._interval(name), self._note(name)]
+        remarks = [self._interval(name), below(self) if below and value is not None else "", self._note(name)]
         said = " · ".join(remark for remark in remarks if remark)
         return Words(name, metric.title, self.text(name), said, metric.meaning, metric.source, tone)
 

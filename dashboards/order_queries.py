@@ -5,10 +5,9 @@ Times come back as naive UTC.
 
 from __future__ import annotations
 
-import json
 from typing import NamedTuple
 
-from dashboards.queries import Connection, Rows, Run, frame
+from dashboards.queries import Connection, Rows, Run, frame, read_object
 from dashboards.session_queries import held
 
 NEWEST = 100
@@ -50,7 +49,7 @@ def levels(lake: Connection, run: Run) -> list[Level]:
     if not bought:
         return told
     entry = bought[0][0]
-    stops = json.loads(run.manifest).get("stops") or {}
+    stops = read_object(run.manifest).get("stops") or {}
     told.append(Level("entry", entry, "entry"))
     if stops.get("stop_loss") and not any(level.kind == "stop" for level in told):
         told.append(Level("stop", entry * (1 - stops["stop_loss"]), "stop loss, by the settings"))

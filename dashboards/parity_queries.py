@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dashboards.queries import Connection, Rows, Run, frame, runs
+from dashboards.row_queries import MOST_ROWS
 from data.errors import LakeError
 
 VERDICTS = ("data", "signal", "fill", "cost", "equal")
@@ -185,12 +186,12 @@ def differing(lake: Connection, run: Run, verdict: str, text: str, page: int) ->
 
 
 def differing_whole(lake: Connection, run: Run, verdict: str, text: str) -> Rows:
-    """Return all columns of all the candles that `differing` pages through."""
+    """Return all columns of the candles that `differing` pages through, MOST_ROWS at most."""
     chosen, values = _chosen(run, verdict, text)
     return frame(
         lake,
         f"""SELECT * REPLACE (ts AT TIME ZONE 'UTC' AS ts, compared_at AT TIME ZONE 'UTC' AS compared_at)
-        FROM parity WHERE {chosen} ORDER BY parity.ts DESC""",  # noqa: S608
+        FROM parity WHERE {chosen} ORDER BY parity.ts DESC LIMIT {MOST_ROWS}""",  # noqa: S608
         values,
     )
 

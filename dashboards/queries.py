@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -305,12 +305,17 @@ _WITHIN = "ts >= $start AND ts < $end"
 
 @lru_cache(10_000)
 def _symbols_in(manifest: str) -> tuple[str, ...]:
-    try:
-        told = json.loads(manifest)
-    except ValueError:
-        return ()
-    symbols = told.get("symbols") if isinstance(told, dict) else None
+    symbols = read_object(manifest).get("symbols")
     return tuple(map(str, symbols)) if isinstance(symbols, list) else ()
+
+
+def read_object(text: str) -> dict[str, Any]:
+    """Return what a manifest or parameters say; nothing where the lake has something else there."""
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def series(run: Run) -> dict[str, object]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from dashboards import row_queries, row_words, sql_result
 from dashboards.hub import background
+from dashboards.latest import Latest
 from dashboards.queries import Connection, Rows, Run
 from dashboards.row_queries import PAGE, Found, Wanted
 from dashboards.row_table import RowTable
@@ -75,14 +76,14 @@ class RowCard(Card):
         super().__init__(topic.title)
         self._session, self._topic = session, topic
         self._run: Run | None = None
-        text, order, at = (session.query.get(name, "") for name in topic.names)
-        page = int(at) - 1 if at.isdecimal() and 0 < int(at) < 10**7 else 0
+        self._asking = Latest(self._fill_again)
+        text, order, at = topic.names
         self.table = RowTable(
             self._save,
             size=PAGE,
-            text=text[:_LONGEST_TEXT],
-            order=order,
-            page=page,
+            text=session.query.get(text, "")[:_LONGEST_TEXT],
+            order=session.query.get(order, ""),
+            page=session.number(at) - 1,
             label=topic.title,
             **table,
         )
@@ -134,8 +135,11 @@ class RowCard(Card):
         self._ask()
 
     def _ask(self) -> None:
+        self._asking.wish()  # a filter changes with every key, and a long table is searched for seconds
+
+    async def _fill_again(self) -> None:
         if self._run is not None:
-            background(self.fill(self._run))
+            await self.fill(self._run)
 
     def _save(self, form: str) -> None:
         if form in _FORMS and self._run is not None:

@@ -33,6 +33,12 @@ Levels = Callable[[Connection, Run], list[Level]]
 _OUTLINED = {"candles": queries.candles, "indicators": queries.indicators, "equity": queries.equity}
 """What is told from the run's outline where a large part of a long run is in view."""
 
+_VIEW = ("from", "to")
+"""The address' parameters for what is in view, UTC."""
+
+_AT_REST = 0.4
+"""Seconds after which what is in view has come to rest."""
+
 _PLACES = {"candles": ("price",), "equity": ("equity", "drawdown")}
 """The cards that an answer alone can fill."""
 
@@ -54,6 +60,7 @@ class RunCharts(LinkedCharts):
         self._window: Window | None = None
         self._watched: Any = None
         self._zooming = Latest(self._zoom)
+        self._noting = Latest(self._note_view)
         self._market = Selects(sizing_mode="stretch_width", margin=(0, 0, 8, 0))
         self._market.param.watch(lambda event: session.apply(lambda: self._choose(event.new)), "chosen")
 
@@ -68,6 +75,15 @@ class RunCharts(LinkedCharts):
             shown["equity"] = sketch([(held, colours.hold), (equity["equity"], colours.equity)])
             shown["drawdown"] = sketch([(equity["drawdown"], colours.down)])
         return shown
+
+    def in_view(self, run: Run) -> View | None:
+        """Return as others do; of the run that the page begins with, what the address names."""
+        if self._shown:
+            return super().in_view(run)
+        first, last = time_bounds(run.drawn_from, run.end_ts)
+        start, end = (_milliseconds(self.session.query.get(name, "")) for name in _VIEW)
+        start, end = max(first, start or first), min(last, end or last)
+        return (start, end) if start < end and (start, end) != (first, last) else None
 
     async def ask(self, run: Run, view: View | None) -> Answers:
         """Ask for the whole, and where less is in view, for that as `finer`, with its `window`."""
@@ -154,12 +170,30 @@ class RunCharts(LinkedCharts):
         self._run, self._window = run, answers["window"]
         if self.charts is not None and self.charts.time is not self._watched:
             self._watched = self.charts.time
+            self._note(run)
             for moved in ("start", "end"):
                 self._watched.on_change(moved, self._move)
         self._look()
 
     def _move(self, attr: str, old: Any, new: Any) -> None:  # noqa: ARG002 - Bokeh asks for these names
         self._look()
+        if self._run is not None:
+            self._note(self._run)
+
+    def _note(self, run: Run) -> None:
+        if not run.is_session:  # what is in view of a session moves on by itself
+            self._noting.wish()
+
+    async def _note_view(self) -> None:
+        """Write what is in view into the address, once it has come to rest."""
+        await asyncio.sleep(_AT_REST)
+        self.session.apply(lambda: self.session.visit(**dict(zip(_VIEW, self._view_in_words(), strict=True))))
+
+    def _view_in_words(self) -> tuple[str, str]:
+        axis = None if self.charts is None else self.charts.time
+        if axis is None or (axis.start, axis.end) == tuple(axis.bounds):
+            return "", ""
+        return _minute(axis.start), _minute(axis.end)
 
     def _look(self) -> None:
         if self._wanted() is not None:
@@ -220,6 +254,19 @@ class RunCharts(LinkedCharts):
         """Ask what others will ask too: of a run that is over, once and for all."""
         hub = self.session.hub
         return await (hub.ask if run.is_session else hub.ask_lasting)(question, run, *details)
+
+
+def _minute(milliseconds: float) -> str:
+    return f"{_time(milliseconds):%Y-%m-%dT%H:%M}"
+
+
+def _milliseconds(text: str) -> float | None:
+    """Return an instant of the address; None where it is none."""
+    try:
+        time = pd.Timestamp(text)
+    except (ValueError, OverflowError):
+        return None
+    return None if pd.isna(time) or time.tz is not None else time.timestamp() * 1000
 
 
 def _time(milliseconds: float) -> pd.Timestamp:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -168,6 +169,12 @@ class RunPage(ABC):
         """Change the page, unless another run was picked since this turn."""
         self.session.apply(lambda: change() if turn == self._turn else None)
 
+    async def mend(self, turn: int, run: Run) -> None:
+        """Fill the cards again for one that could not be; that may take a tenth of the time, no more."""
+        began = time.monotonic()
+        await self.fill(turn, run)
+        await asyncio.sleep(9 * (time.monotonic() - began))
+
     async def show(
         self, turn: int, card: Card, question: Callable[..., Any], run: Run, shown: Callable[[Any], list[Any]]
     ) -> None:
@@ -209,7 +216,7 @@ class RunPage(ABC):
 
     def _list(self, runs: list[Run] | None = None) -> None:
         self._runs = self._runs if runs is None else runs
-        found = [run for run in self._runs if run_words.has(run, self._picker.search)]
+        found = run_words.matching(self._runs, self._picker.search)
         self._picker.param.update(
             runs=[run_words.option(run) for run in found[:_LISTED]],
             found=len(found),

@@ -26,10 +26,10 @@ def option(run: Run) -> dict[str, str]:
     return {"id": run.run_id, "title": run.strategy, "details": _parameters(run), "where": where, "when": when}
 
 
-def has(run: Run, search: str) -> bool:
-    """Tell whether all the words that were typed occur in what the picker shows of a run."""
-    text = _words(run)
-    return all(word in text for word in search.lower().replace("·", " ").split())
+def matching(runs: Sequence[Run], search: str) -> Sequence[Run]:
+    """Return the runs in whose line of the picker all the words occur that were typed."""
+    words = search.lower().replace("·", " ").split()
+    return [run for run in runs if all(word in _words(run) for word in words)] if words else runs
 
 
 @lru_cache(20_000)

@@ -23,6 +23,15 @@ anew then, with other names for its places, and the browser would show nothing."
 _logger = logging.getLogger("jarvis.dashboard")
 
 
+def whole_number(text: str) -> int:
+    """Return the whole number of up to seven digits that a text of the address is, else 0.
+
+    >>> whole_number("12"), whole_number("x"), whole_number("9" * 5_000)
+    (12, 0, 0)
+    """
+    return int(text) if text.isdecimal() and len(text) < 8 else 0
+
+
 def html(text: str) -> pn.pane.HTML:
     """Return a pane of HTML, which `look.part` has escaped, in the pages' style."""
     return pn.pane.HTML(text, stylesheets=[asset("parts.css")], sizing_mode="stretch_width", margin=0)
@@ -171,6 +180,10 @@ class Session:
         self._kept.close()
         if self._changes:
             self.document.add_next_tick_callback(self._change)
+
+    def number(self, name: str) -> int:
+        """Return the whole number above 0 that the address gives, else 1."""
+        return whole_number(self.query.get(name, "")) or 1
 
     def visit(self, **query: str) -> None:
         """Write where the visitor is into the address bar; the caller holds the document's lock."""

@@ -12,7 +12,7 @@ from dashboards import sql_result, sql_words
 from dashboards.hub import background
 from dashboards.latest import Latest
 from dashboards.look import part
-from dashboards.session import Card, Session
+from dashboards.session import Card, Session, whole_number
 from dashboards.sql_chart import POINTS, ResultChart, Series, colours, series
 from dashboards.sql_controls import LineChoice, ResultTable
 from dashboards.sql_result import Order, Shown
@@ -142,5 +142,5 @@ class AnswerCards:
 
 def _chosen(lines: str, columns: int) -> list[int]:
     """Return the lines that the address names, by number, or the first."""
-    named = {int(line) for line in lines.split(",") if line.isdecimal()}
+    named = {whole_number(line) for line in lines.split(",") if line.isdecimal()}
     return [n for n in range(columns) if n in named] or [0]

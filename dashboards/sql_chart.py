@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from bokeh.models import BasicTickFormatter, ColumnDataSource, CustomJS, DatetimeTickFormatter
+from bokeh.models import ColumnDataSource, CustomJS, CustomJSTickFormatter, DatetimeTickFormatter
 from bokeh.models.ranges import Range1d
 from bokeh.models.tools import CrosshairTool, PanTool, WheelZoomTool
 from bokeh.plotting import figure
@@ -26,6 +26,9 @@ MOST_LINES = 12
 """Columns that are offered to be drawn."""
 
 _HEIGHT = 320
+
+_TICK = 'return tick.toLocaleString("en", {maximumSignificantDigits: 10})'
+"""A value may have any size: thousands apart, and small ones whole."""
 
 View = tuple[float, float]
 Points = dict[str, Any]
@@ -151,7 +154,7 @@ def _figure(drawn: Series, across: Range1d, theme: Theme) -> Any:
     for axis in made.axis:
         axis.update(axis_line_color=None, major_tick_line_color=None, minor_tick_line_color=None)
         axis.update(major_label_text_color=palette.muted, major_label_text_font_size="12px")
-    made.yaxis.formatter = BasicTickFormatter(use_scientific=False)
+    made.yaxis.formatter = CustomJSTickFormatter(code=_TICK)
     if drawn.times:
         made.xaxis.formatter = DatetimeTickFormatter(days="%d %b", months="%b %Y", hours="%H:%M", minutes="%H:%M")
     for grid in made.grid:

@@ -7,12 +7,12 @@ nothing; the table has them with their reason.
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from dashboards import row_queries
-from dashboards.queries import Connection, Rows, Run, frame
+from dashboards.queries import Connection, Rows, Run, frame, read_object
 from dashboards.row_queries import Found, Wanted
 from data.metrics import METRICS
 from data.tables import TABLES
@@ -109,7 +109,7 @@ class Progress(NamedTuple):
 
 def terms(run: Run) -> Terms:
     """Return what the manifest of a sweep says of it."""
-    told = _dict(run.manifest)
+    told = read_object(run.manifest)
     split = told.get("split")
     return Terms(str(told.get("objective", OBJECTIVE)), float(split) if isinstance(split, int | float) else None)
 
@@ -128,7 +128,7 @@ def figures(run: Run) -> dict[str, tuple[str, str]]:
 
 def varied(lake: Connection, run: Run) -> list[Parameter]:
     """Return the parameters of which the sets that were tried have more than one value, in the order of the grid."""
-    names = list(_dict(run.parameters).get("grid") or {})
+    names = list(read_object(run.parameters).get("grid") or {})
     if not names:
         return []
     asked = ", ".join(
@@ -285,8 +285,3 @@ def _axis(lake: Connection, run: Run, name: str, most: int) -> Axis:
     ).fetchall()
     labels = tuple(first if first == last else f"{first} to {last}" for first, last in rows)
     return Axis(name, labels, any(first != last for first, last in rows))
-
-
-def _dict(text: str) -> dict[str, Any]:
-    told = json.loads(text)
-    return told if isinstance(told, dict) else {}

@@ -10,7 +10,7 @@ from dashboards.chart_cards import drawn_or_fault, in_turn
 from dashboards.look import Theme, part
 from dashboards.queries import Run
 from dashboards.return_cards import pane
-from dashboards.session import Card, Session
+from dashboards.session import Card, Session, whole_number
 from dashboards.trade_queries import Scene
 from data.errors import LakeError
 
@@ -35,7 +35,7 @@ class TradeCard(Card):
         if not picked:
             self._say(turn, part("said", text=trade_words.NOT_PICKED))
             return
-        number = int(picked) if picked.isdecimal() and len(picked) < 10 else 0
+        number = whole_number(picked)
         try:
             story = await self._session.hub.ask(trade_queries.story, run, number)
             scene = await self._session.hub.ask(trade_queries.scene, run, number)

@@ -84,7 +84,7 @@ class BacktestPage(RunPage):
     async def follow(self, turn: int, run: Run) -> None:
         """Show a verdict that was made meanwhile; fill the page again if something could not be read."""
         if any(card.failed for card in self.cards.values()):
-            await self.update(run=run.run_id)
+            await self.mend(turn, run)
         else:
             await self.show(turn, self._judged, verdict_queries.judged, run, lambda found: _judged(run, found))
 

@@ -137,7 +137,7 @@ class ParityPage(GrowingPage):
             verdicts=list(dict.fromkeys([*_DIFFERENCES, *filter(None, [query.get("verdict", "")])])),
             verdict=query.get("verdict", ""),
             text=query.get("text", ""),
-            page=int(at) - 1 if (at := query.get("at", "")).isdecimal() and 0 < int(at) < 10**6 else 0,
+            page=self.session.number("at") - 1,
             candle=query.get("candle", ""),
             size=parity_queries.PAGE,
             sizing_mode="stretch_width",
@@ -177,7 +177,7 @@ class ParityPage(GrowingPage):
             rows = await self.session.hub.ask(parity_queries.differing_whole, run, *self._narrowed)
         except LakeError as error:
             return io.StringIO(f"{error}\n")
-        return io.StringIO(rows.to_csv(index=False))
+        return io.StringIO(await asyncio.to_thread(rows.to_csv, index=False))
 
     def _begin(self, runs: list[Run], run: Run | None) -> None:
         if run is not None and self.run is not None and run.run_id != self.run.run_id:

@@ -192,6 +192,7 @@ def _shown(runs: list[Run], picked: Run) -> tuple[Run, ...]:
 def _signs(run: Run, account: Any, timing: Any, lists: Mapping[str, Any]) -> list[Sign]:
     told: list[tuple[str, Callable[..., Sign], tuple[Any, ...]]] = [
         ("trading", health_words.trading, (account, timing)),
+        ("exchange", lambda account: health_words.exchange(run, account), (account,)),
         ("delay", lambda timing: health_words.delay(run, timing), (timing,)),
         ("clock", lambda timing: health_words.clock(run, timing), (timing,)),
         ("gaps", health_words.gaps, (lists["facts"],)),

@@ -84,10 +84,10 @@ class SweepPage(RunPage):
         told = verdict_words.folds(found)
         self.apply(turn, lambda: self._walk.clear() if found.empty else self._walk.show(told))
 
-    async def follow(self, turn: int, run: Run) -> None:  # noqa: ARG002 - a sweep that is recorded stays
+    async def follow(self, turn: int, run: Run) -> None:
         """Link what was run in full meanwhile; fill the page again if something could not be read."""
         if any(card.failed for card in self.cards.values()):
-            await self.update(run=run.run_id)
+            await self.mend(turn, run)
         else:
             await self._sets.fill(run)
 

@@ -79,7 +79,8 @@ def test_markers_stand_at_the_dates_and_prices_of_the_trades(
     assert bought["price"] == list(trades["entry_price"])
     assert sold["ts"] == milliseconds(closed["exit_ts"])
     assert sold["price"] == list(closed["exit_price"])
-    assert sold["profit"] == list(closed["profit"])
+    assert sold["profit"] == [f"profit {profit:,.2f}" for profit in closed["profit"]]
+    assert set(bought["profit"]) == {""}
 
 
 def test_the_price_chart_has_every_candle_and_the_strategys_indicators(
@@ -303,6 +304,46 @@ def test_the_theme_changes_in_place_and_the_zoom_stays(dashboard: Dashboard, vis
     until(lambda: chart(page, "price")["layers"][0]["data"]["color"][0] != whole["layers"][0]["data"]["color"][0])
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
     assert chart(page, "price")["x"] == pytest.approx(zoomed["x"])
+
+
+def test_the_theme_that_was_chosen_stays_on_other_pages(dashboard: Dashboard, visit: Visit) -> None:
+    page = visit(dashboard.url)
+    page.locator("#theme").click()
+    page.wait_for_url(re.compile("theme=light"))
+    page.get_by_role("link", name="Sweep").click()
+    page.wait_for_url(re.compile("page=sweep.*theme=light"))
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+def test_what_is_in_view_is_moved_by_the_keyboard_and_stands_in_the_address(dashboard: Dashboard, visit: Visit) -> None:
+    page = visit(dashboard.url)
+    first, last = chart(page, "price")["x"]
+
+    def press(name: str) -> list[float]:
+        page.get_by_role("group", name="The time in view").get_by_role("button", name=name).focus()
+        page.keyboard.press("Enter")
+        view: list[float] = chart(page, "price")["x"]
+        assert chart(page, "drawdown")["x"] == view
+        return view
+
+    quarter = (last - first) / 4
+    assert press("Zoom in") == pytest.approx([first + quarter, last - quarter])
+    assert press("Later") == pytest.approx([last - 2 * quarter, last])
+    assert press("Earlier") == pytest.approx([first + quarter, last - quarter])
+    page.wait_for_url(re.compile(r"from=20\d\d-.*to=20\d\d-"))
+    shared = visit(page.url)
+    assert chart(shared, "price")["x"] == pytest.approx([first + quarter, last - quarter], abs=60_000)
+    assert press("Zoom out") == pytest.approx([first, last])
+    page.wait_for_url(lambda url: "from=" not in url)
+    press("Zoom in")
+    assert press("Show all of the time") == pytest.approx([first, last])
+
+
+@pytest.mark.parametrize("query", ["from=x&to=y", "from=2030-01-01T00:00&to=1990-01-01T00:00", "at=" + "9" * 5_000])
+def test_an_address_that_names_nothing_shows_all(dashboard: Dashboard, visit: Visit, query: str) -> None:
+    whole = chart(visit(dashboard.url), "price")["x"]
+    page = visit(f"{dashboard.url}?page=backtest&{query}")
+    assert chart(page, "price")["x"] == pytest.approx(whole)
 
 
 def test_the_pointer_reads_the_values_of_all_charts(newest: Page) -> None:

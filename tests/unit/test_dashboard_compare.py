@@ -92,6 +92,6 @@ def test_a_search_over_five_thousand_runs_finds_what_it_should(lake: Lake) -> No
     lake.append("runs", many)
     listed = queries.runs(connect(lake), "backtest")
     assert len(listed) == 5_001
-    found = [run for run in listed if run_words.has(run, "sma fast=96 slow=312")]
+    found = run_words.matching(listed, "sma fast=96 slow=312")
     assert {run.parameters for run in found} == {'{"fast":96,"slow":312}'} or not found
-    assert run_words.has(listed[0], "btc/usd")
+    assert listed[0] in run_words.matching(listed, "btc/usd")

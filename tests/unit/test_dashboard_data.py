@@ -230,7 +230,7 @@ def test_a_series_behind_asks_from_its_newest_candle_on(lake: Lake) -> None:
     lake.append("candles", rows.candles(20))
     told = collections(lake, 23.5)
     assert "from <b>2024-01-01 19:00</b> to <b>the newest closed</b>" in told
-    assert "3 candles" in told
+    assert "3 absent" in told
 
 
 def test_holes_are_fetched_with_a_start_and_known_gaps_only_again(lake: Lake) -> None:
@@ -240,7 +240,7 @@ def test_holes_are_fetched_with_a_start_and_known_gaps_only_again(lake: Lake) ->
     assert "With --start also what was never asked for: 1 range" in told
     assert "--start 2024-01-01T00:00<" in told
     assert "from <b>2024-01-01 04:00</b> to <b>before 2024-01-01 08:00</b>" in told
-    assert "2 candles" in told
+    assert "2 absent" in told
     assert "Known gaps (1 candle) are asked for no more" in told
     assert "--again" in told
 

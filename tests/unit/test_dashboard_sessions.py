@@ -319,7 +319,7 @@ def test_a_session_is_linked_on_its_own_page(lake: Lake) -> None:
     _, run = session(lake)
     assert "page=live&amp;run=run-1" in run_words.absent("x", run, "dark", page="live")
     assert "no session <code>x</code>" in run_words.absent("x", run, "dark", page="live")
-    assert run_words.has(run, "live")
+    assert run_words.matching([run], "live") == [run]
 
 
 def test_orders_that_have_not_ended_are_listed_with_their_state_and_those_in_doubt_are_marked(lake: Lake) -> None:
@@ -411,6 +411,14 @@ def test_what_is_known_of_the_clocks_is_said(
 ) -> None:
     _, run = session(lake, exchange=exchange)
     assert health_words.clock(run, Timing(2.0, 9.0, ahead, 0, 0))[1:3] == (tone, text)
+
+
+def test_an_exchange_that_could_not_be_reached_is_named_with_what_it_said(lake: Lake) -> None:
+    connection, run = session(lake, {"decisions": decisions("failed")}, exchange="kraken")
+    account = account_of(connection, run)._replace(detail="timed out")
+    assert health_words.exchange(run, account)[1:] == ("bad", "kraken could not be reached", "timed out")
+    assert health_words.exchange(run, account._replace(reason="unchanged"))[1:3] == ("good", "kraken answers")
+    assert health_words.exchange(run, account._replace(reason=None))[1:3] == ("muted", "kraken: not asked yet")
 
 
 def test_halts_are_told_while_they_last_and_on_their_day(lake: Lake) -> None:

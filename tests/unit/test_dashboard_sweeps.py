@@ -274,3 +274,10 @@ def test_names_of_parameters_are_drawn_as_text(lake: Lake, theme: Any) -> None:
 
 def ends_of(found: sweep_queries.Plane) -> tuple[float, float]:
     return sweep_charts.ends(found)
+
+
+def test_a_manifest_that_is_no_json_spoils_no_card(lake: Lake) -> None:
+    write(lake, grid())
+    run = of(lake)[1]._replace(manifest="{", parameters="not JSON")
+    assert sweep_queries.terms(run).split is None
+    assert sweep_queries.figures(run)

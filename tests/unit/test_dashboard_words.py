@@ -70,6 +70,12 @@ def test_a_tile_shows_its_interval_and_its_meaning(run: Run) -> None:
     assert tiles["sharpe_ratio"].meaning == METRICS["sharpe_ratio"].meaning
 
 
+def test_an_interval_stands_beside_its_own_figure_and_not_that_of_the_market(run: Run) -> None:
+    figures = {"value": 0.5, "low": 0.1, "high": 0.9}
+    told = {tile.name: tile for tile in Metrics(run, metrics(cumulative_return=figures, market_return=0.3)).tiles()}
+    assert told["cumulative_return"].below.replace("\N{NO-BREAK SPACE}", " ").startswith("95 %: 10.00 % to 90.00 % · ")
+
+
 def test_a_value_that_is_absent_says_why(run: Run) -> None:
     told = {tile.name: tile for tile in Metrics(run, metrics(profit_factor={"note": "no losing trade"})).tiles()}
     assert (told["profit_factor"].value, told["profit_factor"].below) == (NONE, "no losing trade")
@@ -95,12 +101,12 @@ def test_every_metric_is_listed_once(run: Run) -> None:
 
 @pytest.mark.parametrize("search", ["", "sma", "BTC fast=5", "run-1", "slow=8 csv", "sma_crossover  ·  fast=5"])
 def test_a_run_is_found_by_any_of_its_words(run: Run, search: str) -> None:
-    assert run_words.has(run, search)
+    assert run_words.matching([run], search) == [run]
 
 
 @pytest.mark.parametrize("search", ["ema", "sma ETH", "fast=50"])
 def test_a_run_is_not_found_by_words_of_others(run: Run, search: str) -> None:
-    assert not run_words.has(run, search)
+    assert run_words.matching([run], search) == []
 
 
 def test_what_the_lake_says_is_shown_as_text(run: Run) -> None:
