@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import duckdb
 import numpy as np
 import numpy.typing as npt
@@ -22,33 +24,39 @@ MOST = 500
 _DAY = 86_400_000_000
 _STRIDE = f"CAST(ceil(count(*) OVER () / {MOST}) AS BIGINT)"
 
-_OWN = """
+_DECIDES = ("strategy_code", "sizing", "stops", "limits", "entries")
+"""What of a manifest makes another trial of a strategy with the same parameters."""
+
+
+def _how(manifest: str) -> str:
+    told = ", ".join(f"{manifest} ->> '$.{name}'" for name in _DECIDES)
+    return f"CASE WHEN json_valid({manifest}) THEN md5(concat_ws('|', {told})) END"
+
+
+_OWN = f"""
     WITH own AS (
-        SELECT run_id, kind, strategy, parameters, cash, start_ts, created_at FROM runs
+        SELECT run_id, kind, strategy, {_how("manifest")} AS how, parameters, cash, start_ts, created_at FROM runs
         WHERE exchange = $exchange AND symbol = $symbol AND timeframe = $timeframe
     )
 """
-_TRIED = f"""{_OWN}
-    SELECT strategy, parameters FROM own WHERE kind = 'backtest'
-    UNION
-    SELECT own.strategy, sweeps.parameters FROM sweeps JOIN own USING (run_id) WHERE failure IS NULL
-"""
 _SPREAD = f"""{_OWN},
     tried AS (
-        SELECT strategy, parameters, value AS ratio, created_at FROM own
+        SELECT strategy, how, parameters, value AS ratio, created_at FROM own
         LEFT JOIN (SELECT run_id, value FROM metrics WHERE metric = 'period_sharpe') USING (run_id)
         WHERE kind = 'backtest'
         UNION ALL
-        SELECT strategy, sweeps.parameters, period_sharpe, created_at FROM sweeps JOIN own USING (run_id)
+        SELECT strategy, how, sweeps.parameters, period_sharpe, created_at FROM sweeps JOIN own USING (run_id)
         WHERE failure IS NULL
+        UNION ALL
+        SELECT $strategy, {_how("$manifest")}, parameters, ratio, now() FROM own_sets
     )
     SELECT count(*), coalesce(var_samp(ratio), 0)
-    FROM (SELECT arg_max(ratio, created_at) AS ratio FROM tried GROUP BY strategy, parameters)
+    FROM (SELECT arg_max(ratio, created_at) AS ratio FROM tried GROUP BY strategy, how, parameters)
 """
 _CURVES = f"""{_OWN},
     latest AS (
         SELECT arg_max(run_id, created_at) AS run_id FROM own WHERE kind = 'backtest' AND run_id <> $but
-        GROUP BY strategy, parameters
+        GROUP BY strategy, how, parameters
     ),
     chosen AS (
         SELECT run_id FROM latest QUALIFY (row_number() OVER (ORDER BY run_id) - 1) % {_STRIDE} = 0
@@ -67,6 +75,17 @@ _DAYS = """
 """
 
 
+_NO_SETS = pa.table({"parameters": pa.array([], pa.string()), "ratio": pa.array([], pa.float64())})
+
+
+class Tried(NamedTuple):
+    """The sets of a sweep: its strategy's name, its manifest as JSON, and of each set `parameters` and `ratio`."""
+
+    strategy: str
+    manifest: str
+    sets: pa.Table
+
+
 class Past:
     """What was tried on a series of candles, as the lake knows it at the moment; close it.
 
@@ -83,17 +102,15 @@ class Past:
     def __exit__(self, *_: object) -> None:
         self._views.close()
 
-    def tried(self) -> set[tuple[str, str]]:
-        """Return every strategy with parameters (JSON) that a backtest or a sweep has tried, once."""
-        rows = self._ask(_TRIED)
-        return set(zip(rows["strategy"].to_pylist(), rows["parameters"].to_pylist(), strict=True))
+    def spread(self, own: Tried | None = None) -> tuple[int, float]:
+        """Return how many trials there were, and the variance of their Sharpe ratios of one period.
 
-    def spread(self) -> tuple[int, float]:
-        """Return how many were tried, and the variance of their Sharpe ratios of one period.
-
-        Of a strategy with parameters that was tried more than once the latest ratio counts.
+        A trial is a strategy with its code, parameters, sizing, stops, limits and kind of entries; of one that was made
+        more than once the latest ratio counts. `own` are trials that may not be recorded yet.
         """
-        count, variance = self._ask(_SPREAD)
+        self._views.register("own_sets", _NO_SETS if own is None else own.sets)
+        told = ("", "{}") if own is None else (own.strategy, own.manifest)
+        count, variance = self._ask(_SPREAD, strategy=told[0], manifest=told[1])
         return int(count[0].as_py()), float(variance[0].as_py())
 
     def returns(self, days: Ints, but: str) -> Floats:

@@ -28,6 +28,8 @@ class Done:
         self._held: list[pa.Table] = []
         self._written = time.monotonic()
         self._known = np.zeros(wanted + 1, np.bool_)
+        self._seen = lake.claimed("sweeps", run)
+        """The last writer's claim of which it is known what it wrote."""
         self._learn()
 
     def __contains__(self, number: int) -> bool:
@@ -48,10 +50,12 @@ class Done:
         rows = pa.concat_tables(self._held) if self._held else None
         while rows is not None and len(rows):
             claimed = self._lake.claimed("sweeps", self._run)
-            if self._lake.append("sweeps", rows, Claim(self._run, claimed + 1)):
+            if claimed != self._seen:  # another process wrote, or this one, and was stopped before it could note it
+                rows = rows.filter(pc.invert(pc.is_in(rows["number"], pa.array(self._learn()))))
+                self._seen = claimed
+            elif self._lake.append("sweeps", rows, Claim(self._run, claimed + 1)):
+                self._seen = claimed + 1
                 break
-            there = pa.array(self._learn())
-            rows = rows.filter(pc.invert(pc.is_in(rows["number"], there)))
         self._held, self._written = [], time.monotonic()
 
     def rows(self, columns: tuple[str, ...] = ()) -> pd.DataFrame:

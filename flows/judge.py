@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from data.candles import read_candles
+from data.candles import fingerprint, read_candles
 from data.errors import BadInput
-from data.runs import code_version, read_run
+from data.runs import canonical, code_version, read_run
 from data.tables import TABLES
 from data.timeframe import parse_timeframe
-from data.trials import Past
+from data.trials import Past, Tried
 from data.views import read, read_unrecorded
 from data.writer import Lake
 from flows.sensitivity import COLUMNS, costs_varied
@@ -51,7 +51,11 @@ def judge_again(lake: Lake, run: str) -> Verdict:
     sets = read_run(lake, run, "sweeps")
     last = pd.Timestamp(told["end"]) + parse_timeframe(told["timeframe"])
     candles = read_candles(lake, *_series(told), pd.Timestamp(told["start"]), last)
-    verdict = judge_sweep(lake, run, told, sets, candles, varied)[1]
+    if fingerprint(candles) != told["data_fingerprint"]:
+        raise BadInput(f"the candles of run {run} are others by now: sweep them again, which is judged too")
+    known = read_run(lake, run, "metrics").set_index("metric")["value"].dropna()
+    walked = float(known["walk_forward_return"]) if "walk_forward_return" in known else None
+    verdict = judge_sweep(lake, run, told, sets, candles, varied, walked)[1]
     record_verdict(lake, run, verdict)
     return verdict
 
@@ -83,14 +87,33 @@ def judge_backtest(
 
 
 def judge_sweep(
-    lake: Lake, run: str, told: Mapping[str, Any], sets: pd.DataFrame, candles: pd.DataFrame, varied: pd.DataFrame
+    lake: Lake,
+    run: str,
+    told: Mapping[str, Any],
+    sets: pd.DataFrame,
+    candles: pd.DataFrame,
+    varied: pd.DataFrame,
+    walked: float | None = None,
 ) -> tuple[pd.DataFrame, Verdict]:
-    """Return the statistics and the verdict of a sweep, recorded or not; candles are all of the sweep's."""
+    """Return the statistics and the verdict of a sweep, recorded or not.
+
+    `candles` are all of the sweep's, `walked` is what its walk-forward returned.
+    """
     market = market_of(candles.iloc[: told["split_at"]], _candle(told))
-    own = {(told["strategy"], text) for text in sets.loc[sets["failure"].isna(), "parameters"]}
+    tried = sets.loc[sets["failure"].isna(), ["parameters", "period_sharpe"]].set_axis(["parameters", "ratio"], axis=1)
+    own = Tried(told["strategy"], canonical(told), pa.Table.from_pandas(tried, preserve_index=False))
     with Past(lake, *_series(told)) as past:
-        known, earlier = past.tried() | own, past.returns(market.days, run)
-    return judge(sets, len(known), market=market.returns, earlier=earlier, sensitivity=varied)
+        trials, variance = past.spread(own)
+        earlier = past.returns(market.days, run)
+    return judge(
+        sets,
+        trials,
+        variance=variance,
+        market=market.returns,
+        earlier=earlier,
+        sensitivity=varied,
+        walked=walked,
+    )
 
 
 def best_varied(

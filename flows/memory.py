@@ -16,6 +16,7 @@ import pandas as pd
 from data.errors import BadInput
 from data.timeframe import parse_timeframe
 from flows.parameters import SweepParameters
+from flows.spec import folds_of
 from tasks.evaluate.trial import kept_every
 from tasks.signal import Strategy
 from tasks.signal.grid import Grid
@@ -29,6 +30,10 @@ A_CANDLE = 500
 """Bytes of a candle: read, hashed, and as strategies and the engine see it."""
 A_FINER_CANDLE = 100
 """Bytes of a finer candle inside those, as the engine sees it: it was read once before, which took 350."""
+A_STRETCHED_CANDLE = 16
+"""Bytes of a candle for each test of a walk-forward that it helps to choose for."""
+A_COSTLY_CANDLE = 60
+"""The same where costs go by time or by size: the engine has series of them."""
 A_THREAD = 120
 """Bytes of a candle that a thread adds: copies, indicators, targets."""
 REMEMBERED = 2**28
@@ -64,13 +69,14 @@ def fitting(
     `series` has the manifest of the sweep on each. Raises BadInput where it is more than the parameters allow, with
     what fits.
     """
-    candles, returns, finer = [told["candles"] for told in series], max(map(periods, series)), max(map(inside, series))
+    candles, returns = [told["candles"] for told in series], max(map(periods, series))
+    beside = max(_beside(parameters, told) for told in series)
     shares = find(parameters.strategy).shared.__func__ is not Strategy.shared.__func__  # type: ignore[attr-defined]
     windows = sum(axis.count for axis in grid.axes.values())
     most, all_threads = parameters.memory, os.cpu_count() or 1
 
     def with_threads(count: int) -> Need:
-        return need(wanted, len(series), max(candles), returns, windows, count, finer=finer, shares=shares)
+        return need(wanted, len(series), max(candles), returns, windows, count, beside=beside, shares=shares)
 
     threads = next((n for n in range(all_threads, 1, -1) if most is None or with_threads(n).total <= most), 1)
     found = with_threads(threads)
@@ -101,30 +107,29 @@ def periods(told: Mapping[str, Any]) -> int:
     return min(int(told["candles"]), (last - first).days + 1)
 
 
-def inside(told: Mapping[str, Any]) -> int:
-    """Return how many finer candles the candles of a sweep have inside them, by its manifest.
-
-    >>> inside({"candles": 49, "timeframe": "1h", "detail": {"timeframe": "15m"}})
-    196
-    """
-    if told["detail"] is None:
-        return 0
-    return int(told["candles"]) * (parse_timeframe(told["timeframe"]) // parse_timeframe(told["detail"]["timeframe"]))
+def _beside(parameters: SweepParameters, told: Mapping[str, Any]) -> int:
+    """Return the bytes that a series takes beside its candles: of finer ones, and of what a walk-forward chooses on."""
+    chosen_on: int = sum(fold.train.stop - fold.train.start for fold in folds_of(dict(told)))
+    finer = 0
+    if told["detail"] is not None:
+        whole, part = (parse_timeframe(of["timeframe"]) for of in (told, told["detail"]))
+        finer = int(told["candles"] * (whole // part))
+    own_costs = parameters.borrow or parameters.funding or isinstance(parameters.slippage, str)
+    return A_FINER_CANDLE * finer + (A_COSTLY_CANDLE if own_costs else A_STRETCHED_CANDLE) * chosen_on
 
 
 def need(
-    sets: int, series: int, candles: int, returns: int, windows: int, threads: int, *, finer: int = 0, shares: bool
+    sets: int, series: int, candles: int, returns: int, windows: int, threads: int, *, beside: int = 0, shares: bool
 ) -> Need:
     """Estimate what a process takes, on top of what it has taken already.
 
-    `candles` are those of the longest series, of which two are held at a time, with the `finer` ones inside them;
+    `candles` are those of the longest series, of which two are held at a time, with so many bytes `beside` them;
     `returns` are those of a set, which not all sets of a large sweep keep; `windows` is how many values the axes of the
     grid have together, for each of which a strategy that `shares` may remember an array. Series are judged one by one.
     """
     held = min(2, series)
     remembered = min(REMEMBERED, 8 * candles * windows) if shares else 0
-    a_series = A_CANDLE * candles + A_FINER_CANDLE * finer + remembered
-    fixed = _taken() + LOADED + held * a_series + threads * A_THREAD * candles
+    fixed = _taken() + LOADED + held * (A_CANDLE * candles + beside + remembered) + threads * A_THREAD * candles
     kept = -(-sets // kept_every(sets, returns)) * returns
     return Need(fixed, (A_SET + A_ROW * series) * sets + A_RETURN * kept)
 

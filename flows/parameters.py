@@ -382,6 +382,9 @@ class SweepParameters(Entering, Markets):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
+        twice = next((name for name in self.grid if name in self.params), None)
+        if twice is not None:
+            raise ValueError(f"{twice}: it is varied and given a value too, so leave out one of the two")
         for timeframe in self.timeframes:
             _check_detail(self.detail, timeframe)
         if self.random is not None and self.optuna is not None:

@@ -50,6 +50,8 @@ def search(
         columns = [OBJECTIVES[objective] for objective in parameters.objectives]
         wanted = ("parameters", "failure", "note", "stretches", *columns)
         known = [plan.done.outcomes(wanted) for plan in plans]
+        if any(study.tried - set(by) for by in known):  # upkeep has removed the rows of a search that was long killed
+            study.begin_again()
         field = _Field(workers, plans)
         stretch = None if parameters.walk_forward is None else "1"  # what is tested later must choose nothing
         while batch := study.ask():

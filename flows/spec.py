@@ -107,7 +107,8 @@ def try_sets(spec: Spec, sets: Sets) -> Tried:
 def candles_of(spec: Spec) -> pd.DataFrame:
     """Return the sweep's candles, read from the lake. Raises LakeError where they are not those of the manifest."""
     told = spec.told
-    return _read(spec, told["timeframe"], pd.Timestamp(told["end"]), told["data_fingerprint"])
+    until = pd.Timestamp(told["end"]) + pd.Timedelta(microseconds=1)
+    return _read(spec, told["timeframe"], until, told["data_fingerprint"])
 
 
 def detail_of(spec: Spec, candles: pd.DataFrame) -> Detail | None:
@@ -116,15 +117,15 @@ def detail_of(spec: Spec, candles: pd.DataFrame) -> Detail | None:
     if finer is None:
         return None
     whole, part = parse_timeframe(told["timeframe"]), parse_timeframe(finer["timeframe"])
-    inside = _read(spec, finer["timeframe"], pd.Timestamp(told["end"]) + whole - part, finer["data_fingerprint"])
+    inside = _read(spec, finer["timeframe"], pd.Timestamp(told["end"]) + whole, finer["data_fingerprint"])
     return fit_detail(candles, inside, whole, part)
 
 
-def _read(spec: Spec, timeframe: str, last: pd.Timestamp, wanted: str) -> pd.DataFrame:
-    """Return candles of the sweep's symbol up to the last one, which have this fingerprint."""
+def _read(spec: Spec, timeframe: str, until: pd.Timestamp, wanted: str) -> pd.DataFrame:
+    """Return candles of the sweep's symbol that open before an instant and have this fingerprint."""
     told = spec.told
     series = (told["exchange"], told["symbol"], timeframe)
-    reach = pd.Timestamp(told["start"]), last + pd.Timedelta(microseconds=1)
+    reach = pd.Timestamp(told["start"]), until
     for version in (spec.candles_version, None):  # upkeep removes old versions; the newest may have the same candles
         try:
             candles = read_candles(Lake(spec.lake), *series, *reach, version=version)

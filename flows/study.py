@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,13 +70,18 @@ class Study:
         package = _NEEDS.get(parameters.sampler)
         if package is not None and find_spec(package) is None:
             raise BadInput(f"sampler {parameters.sampler} needs the package {package}: pip install {package}")
-        where = parameters.storage or (None if file is None else f"{file}")
-        with _quiet(), _said(f"Optuna's storage {where}"):
+        self._name, self._where = name, parameters.storage or (None if file is None else f"{file}")
+        with self._said():
+            self._storage = optuna.storages.get_storage(parameters.storage or _journal(file))
+        self._begin()
+
+    def _begin(self) -> None:
+        with _quiet(), self._said():
             self._study = optuna.create_study(
-                study_name=name,
-                directions=["maximize"] * len(parameters.objectives),
-                storage=parameters.storage or _journal(file),
-                pruner=_pruner(parameters),
+                study_name=self._name,
+                directions=["maximize"] * len(self._parameters.objectives),
+                storage=self._storage,
+                pruner=_pruner(self._parameters),
                 load_if_exists=True,
             )
             trials = self._study.get_trials(deepcopy=False)
@@ -84,10 +89,24 @@ class Study:
         self._asked = len(trials)
         self._first: dict[int, int] = {}
         for trial in trials:
-            if trial.state.is_finished() and set(trial.params) == set(grid.axes):
+            if trial.state.is_finished() and set(trial.params) == set(self._grid.axes):
                 self._first.setdefault(self._place(trial.params), trial.number + 1)
         self._outcomes: dict[int, Outcome] = {}
         self._trials: dict[int, Trial] = {}
+
+    def begin_again(self) -> None:
+        """Forget all that was asked and told: what is known of it elsewhere is told once more."""
+        with _quiet(), self._said():
+            optuna.delete_study(study_name=self._name, storage=self._storage)
+        self._begin()
+
+    def _said(self) -> AbstractContextManager[None]:
+        return _said(f"Optuna's storage {self._where}")
+
+    @property
+    def tried(self) -> set[int]:
+        """The sets that it was told of, without those that are the same as an earlier one."""
+        return set(self._first.values()) - {number + 1 for number in self._open}
 
     @property
     def done(self) -> int:

@@ -211,7 +211,8 @@ def _finished(lake: Lake, plan: Plan, parameters: SweepParameters, *, alone: boo
     _record(lake, plan, sets, walk)
     metrics = read_run(lake, run, "metrics")
     light = sets.drop(columns=[name for name in ("blocks", "returns", "stretches") if name in sets])
-    runs = [_rerun(plan.alone, text) for text in rank(light)["parameters"].drop_duplicates().head(parameters.best)]
+    whole = _same_candles(plan.alone, told)
+    runs = [_rerun(whole, text) for text in rank(light)["parameters"].drop_duplicates().head(parameters.best)]
     return Sweep(run, told, light, metrics, runs, walk)
 
 
@@ -220,7 +221,8 @@ def _record(lake: Lake, plan: Plan, sets: pd.DataFrame, walk: Walk | None) -> No
     told, run = plan.spec.told, plan.spec.run_id
     candles = candles_of(plan.spec)
     varied = best_varied(candles, find(plan.spec.strategy), told, sets, detail_of(plan.spec, candles))
-    metrics, verdict = judge_sweep(lake, run, told, sets, candles, varied)
+    walked = None if walk is None else walk.returned
+    metrics, verdict = judge_sweep(lake, run, told, sets, candles, varied, walked)
     tables = {"metrics": metrics, "sensitivity": varied}
     if walk is not None:
         tables |= {"metrics": pd.concat([metrics, walk.metrics]), "folds": walk.folds, "equity": walk.equity}
@@ -228,8 +230,14 @@ def _record(lake: Lake, plan: Plan, sets: pd.DataFrame, walk: Walk | None) -> No
     record_verdict(lake, run, verdict)
 
 
+def _same_candles(alone: BacktestParameters, told: dict[str, Any]) -> BacktestParameters:
+    """Return the parameters of a backtest on the very candles of a sweep, whatever came since."""
+    start, end = pd.Timestamp(told["start"]), pd.Timestamp(told["end"]) + pd.Timedelta(microseconds=1)
+    return alone.model_copy(update={"start": start.to_pydatetime(), "end": end.to_pydatetime(), "refresh": False})
+
+
 def _rerun(alone: BacktestParameters, text: str) -> str:
-    """Backtest a set in full, as a run of its own over all the candles, and return its id."""
+    """Backtest a set in full, as a run of its own, and return its id."""
     full = alone.model_copy(update={"params": json.loads(text)})
     run = backtest if flow_run_id() else backtest.fn
     return str(run(full).run_id)

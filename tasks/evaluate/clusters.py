@@ -42,9 +42,9 @@ def effective_trials(returns: Floats, trials: int, known: int | None = None) -> 
     """Cluster the returns of trials, a row a period and a column a trial; None where nothing can be clustered.
 
     `trials` is how many there were in all, `known` how many of them the columns stand for, if more than there are
-    columns; each trial beside these counts as one. The variance is not taken below
-    (1 - c) / (n - 1), with the mean correlation c of the clusters: so much do ratios of n returns differ without any
-    skill, and a variance of few clusters may be less by luck.
+    columns; each trial beside these counts as one. The variance is not taken below 1 / (n - 1): so much do ratios of n
+    returns differ without any skill, and one of few clusters that resemble each other may be less. It is the floor too
+    for what is chosen within a cluster, whose members differ by up to half of their variance and count as one.
     """
     columns = np.asarray(returns, dtype=np.float64)
     columns = columns[:, columns.std(axis=0) > ROUNDING]
@@ -54,14 +54,11 @@ def effective_trials(returns: Floats, trials: int, known: int | None = None) -> 
     known = max(count, known or 0)
     sample = columns[:, np.linspace(0, count - 1, min(count, MOST)).astype(np.int64)]
     series = _series(sample, _labels(sample))
-    clusters, apart = series.shape[1], 0.0
-    if clusters > 1:
-        among = np.corrcoef(series, rowvar=False)
-        apart = 1 - (among.sum() - clusters) / (clusters * (clusters - 1))
+    clusters = series.shape[1]
     ratios = series.mean(axis=0) / series.std(axis=0, ddof=1)
     variance = float(ratios.var(ddof=1)) if clusters > 1 else 0.0
     number = clusters * known / sample.shape[1] + max(0, trials - known)
-    return Clusters(min(float(trials), number), float(max(variance, apart / (len(series) - 1))))
+    return Clusters(min(float(trials), number), max(variance, 1 / (len(series) - 1)))
 
 
 def _labels(columns: Floats) -> Ints:

@@ -49,15 +49,18 @@ def judge(
     sets: pd.DataFrame,
     trials: int,
     *,
+    variance: float | None = None,
     market: Floats | None = None,
     earlier: Floats | None = None,
     sensitivity: pd.DataFrame | None = None,
+    walked: float | None = None,
 ) -> tuple[pd.DataFrame, Verdict]:
     """Return the statistics of a sweep, a row each as in `metrics`, and the verdict, from its rows as in `sweeps`.
 
-    `trials` is how many parameter sets were ever tried on the series, `earlier` the returns of those of other runs as
-    far as they are known (a row a period of the sweep, a column a trial), `market` the market's returns over the same
-    periods, `sensitivity` the rows of that table for the best set.
+    `trials` is how many were ever made on the series and `variance` that of their Sharpe ratios (None: that of the
+    sets'), `earlier` the returns of those of other runs as far as they are known (a row a period of the sweep, a column
+    a trial), `market` the market's returns over the same periods, `sensitivity` the rows of that table for the best
+    set, `walked` what the walk-forward returned.
 
     The verdict is "supported" where all of this holds, else "not proven", with the first reason:
 
@@ -66,7 +69,7 @@ def judge(
     2. Hansen's test gives 5 % or less to a best set as good without superiority over the market held in the same
        measure: the usual size of a test. A rising market makes the first condition easy for whoever holds it at times.
     3. The probability of overfitting is below one half, that of a choice by lot (Bailey et al. 2017).
-    4. Out-of-sample, where there is a split, the best set gained.
+    4. Out-of-sample, where there is a split, the best set gained; where there is a walk-forward, that did.
     5. At twice the costs it gains still: fees and slippage are estimates, and an error of that size is usual.
     6. The median of its neighbours in the grid gains: a peak alone among losses is luck.
 
@@ -83,14 +86,14 @@ def judge(
         why = "no set has an objective"
         return _told(dict.fromkeys(SWEEP_METRICS, absent(why)) | figures, Verdict(False, why, None))
     best = ranked.iloc[0]
-    returns = _returns(measured)
+    returns = _returns(measured, None if market is None else len(market))
     clusters = _clusters(returns, earlier, trials, len(measured))
-    deflated = _deflated(best, measured, trials, clusters)
+    deflated = _deflated(best, measured, trials, variance, clusters)
     tested = None if returns is None else superiority(returns, market)
     figures |= {"best_set": figure(best["number"]), "best_objective": figure(best["objective"])}
     figures |= _ratios(best, deflated) | _superior(tested, returns, len(measured))
     figures |= {"overfitting_probability": _overfitting(measured)} | _sensitive(sensitivity)
-    return _told(figures, _decided(figures, best, deflated))
+    return _told(figures, _decided(figures, best, walked, deflated))
 
 
 def judge_run(
@@ -118,13 +121,16 @@ def judge_run(
     return Verdict(False, doubt, deflated) if doubt else Verdict(True, _support(deflated), deflated)
 
 
-def _returns(measured: pd.DataFrame) -> Floats | None:
-    """Return the returns that the sets have kept, a column a set, 0 after a ruin; None where they have none."""
+def _returns(measured: pd.DataFrame, periods: int | None) -> Floats | None:
+    """Return the returns that the sets have kept, a column a set, 0 after a ruin; None where they have none.
+
+    Rows are the periods of the market; where it is not known, those of the set that has the most.
+    """
     kept = [] if "returns" not in measured else [own for own in measured["returns"] if own is not None]
     longest = max(map(len, kept), default=0)
     if not longest:
         return None
-    columns = np.zeros((longest, len(kept)))
+    columns = np.zeros((longest if periods is None else periods, len(kept)))
     for column, own in zip(columns.T, kept, strict=True):
         column[: len(own)] = own
     return columns
@@ -138,12 +144,16 @@ def _clusters(returns: Floats | None, earlier: Floats | None, trials: int, measu
     return effective_trials(np.column_stack([returns, earlier]), trials, measured + earlier.shape[1])
 
 
-def _deflated(best: pd.Series, measured: pd.DataFrame, trials: int, clusters: Clusters | None) -> Deflated | None:
+def _deflated(
+    best: pd.Series, measured: pd.DataFrame, trials: int, variance: float | None, clusters: Clusters | None
+) -> Deflated | None:
     if best["observations"] < MIN_RETURNS or pd.isna(best["period_sharpe"]) or pd.isna(best["kurtosis"]):
         return None
     own = Ratio(*(best[name] for name in ("period_sharpe", "observations", "skewness", "kurtosis")))
-    ratios = measured["period_sharpe"].dropna()
-    return deflate(own, trials, float(ratios.var(ddof=1)) if len(ratios) > 1 else 0.0, clusters)
+    if variance is None:
+        ratios = measured["period_sharpe"].dropna()
+        variance = float(ratios.var(ddof=1)) if len(ratios) > 1 else 0.0
+    return deflate(own, trials, variance, clusters)
 
 
 def _ratios(best: pd.Series, deflated: Deflated | None) -> Figures:
@@ -206,9 +216,9 @@ def _sensitive(rows: pd.DataFrame | None) -> Figures:
     return found
 
 
-def _decided(figures: Figures, best: pd.Series, deflated: Deflated | None) -> Verdict:
+def _decided(figures: Figures, best: pd.Series, walked: float | None, deflated: Deflated | None) -> Verdict:
     doubt = figures["deflated_sharpe"].note if deflated is None else deflated.doubt
-    doubt = doubt or _doubt(figures, best)
+    doubt = doubt or _doubt(figures, best, walked)
     if doubt or deflated is None:
         return Verdict(False, doubt or "", deflated)
     overfit, chance = figures["overfitting_probability"].value, figures["superior_ability"].value
@@ -220,7 +230,7 @@ def _decided(figures: Figures, best: pd.Series, deflated: Deflated | None) -> Ve
     )
 
 
-def _doubt(figures: Figures, best: pd.Series) -> str | None:
+def _doubt(figures: Figures, best: pd.Series, walked: float | None) -> str | None:
     """Return the first reason against the best set that is not its ratio; None where there is none."""
     chance, overfit = figures["superior_ability"].value, figures["overfitting_probability"].value
     if chance is not None and chance > 1 - CONFIDENCE:
@@ -232,6 +242,8 @@ def _doubt(figures: Figures, best: pd.Series) -> str | None:
         return f"what is best in one half of the time is in the worse half of the sets in the other in {overfit:.0%}"
     if pd.notna(best["out_cumulative_return"]) and best["out_cumulative_return"] <= 0:
         return f"out-of-sample the best set returned {best['out_cumulative_return']:.2%}"
+    if walked is not None and walked <= 0:
+        return f"the walk-forward returned {walked:.2%}"
     dear, beside = _dear(figures["return_at_twice_costs"].value, "the best set"), figures["neighbours_return"].value
     if dear is None and beside is not None and beside <= 0:
         return f"the sets beside the best one returned {beside:.2%} in the middle: it is a peak of its own"

@@ -111,11 +111,22 @@ def read_grid(texts: Mapping[str, str]) -> Grid:
     return grid
 
 
+def _is_number(text: str) -> bool:
+    try:
+        return Decimal(text).is_finite()
+    except InvalidOperation:
+        return False
+
+
 def _axis(name: str, text: str) -> Steps | Listed:
     if ":" not in text:
         values = tuple(dict.fromkeys(value.strip() for value in text.split(",")))
         if not all(values):
             raise BadInput(f"grid {name}={text}: a value is missing; write values as 5,10,20 or a range as 5:50:5")
+        numbers = [Decimal(value) for value in values if _is_number(value)]
+        same = next((number for place, number in enumerate(numbers) if number in numbers[:place]), None)
+        if same is not None:
+            raise BadInput(f"grid {name}={text}: {same:f} is given twice, so that a set would be tried twice")
         return Listed(values)
     try:
         start, stop, step = (Decimal(part.strip()) for part in text.split(":"))

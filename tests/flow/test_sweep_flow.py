@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from data.errors import BadInput
 from data.runs import read_run
 from data.writer import Lake
 from flows.backtest import backtest
+from flows.done import Done
 from flows.parameters import BacktestParameters, SweepParameters
+from flows.spec import SCHEMA
 from flows.sweep import Sweep, sweep
 from tests.servers.command_line import Jarvis
 
 GRID = {"fast": "10:40:10", "slow": "20:60:20"}
 
+
+SWEEP = "0123456789abcdef"
 
 PICKY = """
 from tasks.signal import DataFrame, Strategy, above
@@ -48,6 +54,36 @@ def run(**parameters: object) -> Sweep:
 def run_all(**parameters: object) -> list[Sweep]:
     results: list[Sweep] = sweep.fn(SweepParameters(**{"grid": GRID, "best": 1} | parameters))  # type: ignore[arg-type]
     return results
+
+
+def rows_of(*numbers: int) -> pa.Table:
+    same = {"run_id": SWEEP, "symbol": "A/USD", "timeframe": "1h", "wanted": 4, "parameters": "{}"}
+    return pa.Table.from_pylist([same | {"number": number} for number in numbers], SCHEMA)
+
+
+def test_rows_that_two_processes_tried_are_there_once(lake: Lake) -> None:
+    one, other = Done(lake, SWEEP, 4), Done(lake, SWEEP, 4)
+    for done, numbers in ((one, (1, 2)), (other, (2, 3)), (one, (3, 4)), (other, (1, 4))):
+        done.add(rows_of(*numbers))
+        done.write()
+    assert Done(lake, SWEEP, 4).rows(("number",))["number"].tolist() == [1, 2, 3, 4]
+    assert len(one) == len(other) == 4
+
+
+def test_rows_of_a_commit_that_was_interrupted_are_there_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    done, append = Done(lake, SWEEP, 4), lake.append
+
+    def interrupted(*given: Any) -> bool:
+        append(*given)
+        raise KeyboardInterrupt
+
+    done.add(rows_of(1, 2))
+    monkeypatch.setattr(lake, "append", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        done.write()
+    monkeypatch.undo()
+    done.write()
+    assert done.rows(("number",))["number"].tolist() == [1, 2]
 
 
 def test_a_set_has_the_metrics_of_its_backtest_in_sample_and_out(lake: Lake) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,15 @@ import pytest
 from data.candles import read_candles
 from data.errors import BadInput, JarvisError, LakeError
 from data.runs import read_run
+from data.upkeep import settle
 from data.views import read
 from data.writer import Lake
 from flows import runner
+from flows.judge import judge_sweep
 from flows.memory import fitting
 from flows.parameters import SweepParameters, parse
 from flows.spec import Spec, try_sets
+from flows.study import Asked, Study
 from flows.walk_forward import Walk
 from tasks.backtest import simulate
 from tasks.evaluate.folds import walk
@@ -138,6 +143,59 @@ def test_optuna_chooses_the_sets_and_the_same_search_is_the_same_sweep(lake: Lak
     assert as_bytes(lake) == table
 
 
+class Stopped(Exception):
+    """What a test stops a sweep with."""
+
+
+def test_a_search_whose_rows_upkeep_has_removed_begins_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(lake)
+    terms = BOTH | {"grid": {"fast": "2:30:1", "slow": "20:60:2"}, "optuna": 12, "batch": 4}
+    batches = 0
+
+    def ask(study: Study) -> list[Asked]:
+        nonlocal batches
+        batches += 1
+        if batches == 3:
+            raise Stopped
+        return asked(study)
+
+    asked = Study.ask
+    with monkeypatch.context() as patched:
+        patched.setattr(Study, "ask", ask)
+        with pytest.raises(Stopped):
+            swept(**terms)
+    assert lake.table("sweeps").to_pyarrow_table().num_rows == 16  # type: ignore[union-attr]
+    settle(lake, orphans_after=timedelta(0))
+    assert lake.table("sweeps").to_pyarrow_table().num_rows == 0  # type: ignore[union-attr]
+    again = swept(**terms)
+    whole = as_bytes(lake)
+    for name in ("studies", "sweeps", "runs"):
+        shutil.rmtree(lake.root / name)
+    assert [result.run_id for result in swept(**terms)] == [result.run_id for result in again]
+    assert as_bytes(lake) == whole  # that of a search that nothing stopped
+
+
+def test_the_best_sets_are_run_on_the_candles_of_the_sweep(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(lake, candles=400)
+
+    def judged_later(*given: Any, **named: Any) -> Any:
+        fill_after(lake)
+        return judged(*given, **named)
+
+    def fill_after(lake: Lake) -> None:
+        later = read_candles(lake, "file", "A/USD", "1h").iloc[-1:]
+        row = later.assign(exchange="file", symbol="A/USD", timeframe="1h", revision=0, superseded_at=pd.NaT)
+        fetched = row.assign(ts=later.index + pd.Timedelta("1h"), fetched_at=pd.Timestamp("2024-03-01", tz="UTC"))
+        lake.append("candles", fetched.astype({"trades": "Int64"}))
+
+    judged = judge_sweep
+    monkeypatch.setattr("flows.sweep.judge_sweep", judged_later)
+    (result,) = swept(**MINE | {"grid": GRID, "best": 1})
+    assert len(read_candles(lake, "file", "A/USD", "1h")) == 401
+    alone = read_run(lake, result.runs[0], "runs").iloc[0]
+    assert (alone["candles"], alone["data_fingerprint"]) == (400, result.manifest["data_fingerprint"])
+
+
 def test_a_search_before_a_walk_forward_sees_only_what_no_test_follows_on(lake: Lake) -> None:
     fill(lake)
     (result,) = swept(**MINE | {"grid": GRID, "optuna": 6, "walk_forward": 2, "batch": 3})
@@ -198,6 +256,7 @@ def test_the_best_sets_of_every_series_are_run_in_full(lake: Lake) -> None:
         ({"walk_forward": 2, "split": 0.5}, "split: a walk-forward has splits of its own"),
         ({"purge": 2}, "purge: it is a walk-forward's"),
         ({"address": "127.0.0.1:8786"}, "address: it is a cluster's"),
+        ({"params": {"fast": 7}}, "fast: it is varied and given a value too"),
         ({"memory": "much"}, "memory: "),
         ({"start": "2024-02-01", "end": "2024-01-01"}, "start 2024-02-01 00:00 is not before end"),
     ],
@@ -215,6 +274,7 @@ def test_terms_that_do_not_fit_together_are_refused(given: dict[str, Any], words
         ({"walk_forward": 700}, "600 candles are too few for a walk-forward of 700 tests"),
         ({"grid": {"fast": "1:1e200:1", "slow": "20"}}, "sets are too many even to draw from"),
         ({"optuna": 2_000_000}, "2,000,000 sets are too many"),
+        ({"grid": {"fast": "3,4,4.0", "slow": "20"}}, "grid fast=3,4,4.0: 4.0 is given twice"),
         ({"grid": {"fast": "40,50", "slow": "20:30:1"}, "optuna": 5}, "no set of the grid can be tried"),
     ],
 )

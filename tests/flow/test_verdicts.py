@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from data.candles import read_candles
 from data.errors import BadInput
 from data.runs import read_run
 from data.trials import Past
@@ -22,6 +25,22 @@ from tests.servers.command_line import Jarvis
 
 SERIES = ("sample", "AAPL", "1d")
 GRID = {"fast": "10:40:10", "slow": "50:110:20"}
+
+
+EDITED = """
+from tasks.signal import DataFrame, Strategy, above
+
+
+class Edited(Strategy):
+    '''Hold above a mean.'''
+
+    @property
+    def warmup(self):
+        return {length} - 1
+
+    def generate(self, candles):
+        return DataFrame({{"target": above(candles["close"], candles["close"].rolling({length}).mean())}})
+"""
 
 
 def run(fast: int = 20, slow: int = 60, **more: object) -> Backtest:
@@ -70,6 +89,45 @@ def test_judged_again_the_latest_verdict_holds_and_the_same_one_is_not_repeated(
     assert lake.claimed("runs", first.run_id) == 1
 
 
+def test_what_decides_beside_the_parameters_makes_another_trial_and_costs_make_none(lake: Lake, tmp_path: Path) -> None:
+    def trials(**more: object) -> int:
+        deflated = run(**more).verdict.deflated  # type: ignore[arg-type]
+        assert deflated is not None
+        return deflated.trials
+
+    assert [trials(), trials(stop_loss=0.1), trials(stop_loss=0.2), trials(fraction=0.5)] == [1, 2, 3, 4]
+    assert [trials(max_drawdown=0.3), trials(order_type="limit"), trials(fee=0.01)] == [5, 6, 6]
+    assert trials(slippage=0.001) == 6
+    file = tmp_path / "edited.py"
+    counted = []
+    for length in (5, 10, 15):
+        file.write_text(EDITED.format(length=length), encoding="utf-8")
+        deflated = backtest.fn(BacktestParameters(strategy=f"{file}")).verdict.deflated
+        assert deflated is not None
+        counted.append(deflated.trials)
+    assert counted == [7, 8, 9]
+
+
+def test_a_sweep_of_the_best_set_alone_is_judged_by_the_spread_of_all_that_was_tried(lake: Lake) -> None:
+    wide = swept()
+    strict = read_run(lake, wide.run_id, "metrics").set_index("metric")["value"]["strict_deflated_sharpe"]
+    best = json.loads(wide.sets.loc[wide.sets["objective"].idxmax(), "parameters"])
+    narrow = swept(grid={"fast": str(best["fast"]), "slow": str(best["slow"])})
+    found = read_run(lake, narrow.run_id, "metrics").set_index("metric")["value"]
+    assert found["trials"] == len(wide.sets)
+    assert found["strict_deflated_sharpe"] == pytest.approx(strict, rel=1e-9)
+
+
+def test_candles_that_are_others_by_now_are_not_judged_by(lake: Lake) -> None:
+    result = swept()
+    candles = read_candles(lake, *SERIES)
+    last = candles.iloc[[100]].assign(exchange=SERIES[0], symbol=SERIES[1], timeframe=SERIES[2], revision=1)
+    revised = last.assign(close=last["close"] * 1.0001, ts=last.index, superseded_at=pd.NaT)
+    lake.append("candles", revised.assign(fetched_at=pd.Timestamp.now("UTC"), trades=pd.NA).astype({"trades": "Int64"}))
+    with pytest.raises(BadInput, match=r"the candles of run \w+ are others by now: sweep them again"):
+        judge_again(lake, result.run_id)
+
+
 def test_a_sweep_judged_from_the_record_is_judged_as_when_it_was_made(lake: Lake) -> None:
     result = swept(split=0.7)
     metrics = read_run(lake, result.run_id, "metrics").set_index("metric")
@@ -92,7 +150,7 @@ def test_the_returns_of_a_set_are_those_of_its_backtest(lake: Lake) -> None:
     days = (full.simulation.equity["ts"].astype("int64") // 86_400_000_000).to_numpy()
     with Past(lake, *SERIES) as past:
         known = past.returns(days, full.run_id)
-        assert past.spread()[0] == len(past.tried()) == 16
+        assert past.spread()[0] == 16
     assert known.shape == (len(days), 16)
     np.testing.assert_allclose(known[:, 3], values / before - 1, rtol=1e-6, atol=1e-9)
     with Past(lake, *SERIES) as past:

@@ -63,6 +63,25 @@ def test_the_minimum_track_records_of_the_paper(periods: int, skewness: float, k
     assert found / periods == pytest.approx(years, abs=0.01)
 
 
+def test_sets_that_are_all_ruined_are_judged_over_the_periods_of_the_market() -> None:
+    returns = noise(5, 300)
+    sets = sweep_of(returns).assign(returns=[own[:78] for own in returns.T])
+    market = np.random.default_rng(3).normal(0.0005, 0.01, 300)
+    table, verdict = judge(sets, 5, market=market)
+    assert not verdict.supported
+    assert table.set_index("metric").loc["superior_ability", "value"] > 0.05
+
+
+def test_an_edge_whose_walk_forward_lost_is_not_proven() -> None:
+    returns = noise(20, 500)
+    returns[:, 7] += 0.004
+    sets = sweep_of(returns)
+    assert judge(sets, 20)[1].supported
+    assert judge(sets, 20, walked=0.1)[1].supported
+    told = judge(sets, 20, walked=-0.52)[1]
+    assert told.words == "not proven: the walk-forward returned -52.00%"
+
+
 def test_a_ratio_not_above_the_benchmark_is_never_proven() -> None:
     assert minimum_track_record(0.1, benchmark=0.1) == math.inf
 
