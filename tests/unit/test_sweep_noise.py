@@ -14,13 +14,15 @@ from scipy.stats import binom
 from tasks.backtest.sweep import Course
 from tasks.engine.changes import changes_of
 from tasks.evaluate.account import DAY
+from tasks.evaluate.bootstrap import block_length, counts, draw
 from tasks.evaluate.clusters import effective_trials
+from tasks.evaluate.figure import Figure
 from tasks.evaluate.overfitting import BLOCKS, block_bounds, overfitting_probability
 from tasks.evaluate.sample import market_of
 from tasks.evaluate.sharpe import expected_maximum
 from tasks.evaluate.superiority import deviations, superiority
 from tasks.evaluate.trial import Stretch
-from tasks.evaluate.verdict import judge
+from tasks.evaluate.verdict import judge, judge_run
 from tests.unit.test_sweep_statistics import noise, sweep_of
 
 
@@ -68,6 +70,50 @@ def test_noise_passes_no_more_often_than_the_tests_say() -> None:
 @pytest.mark.slow
 def test_a_thousand_sweeps_of_noise_pass_no_more_often_than_the_tests_say() -> None:
     hold_noise_to_the_size_of_the_tests(1_000, 0)
+
+
+def averages_on_a_walk(lot: np.random.Generator, count: int = 900) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The returns of 380 pairs of averages on a walk without drift, a column a pair; their turnover; the market's."""
+    changes = lot.normal(0, 0.01, count + 60)
+    prices = pd.Series(np.exp(np.cumsum(changes)))
+    means = {window: prices.rolling(window).mean().to_numpy() for window in (*range(2, 21), *range(21, 60, 2))}
+    pairs = [(fast, slow) for fast in range(2, 21) for slow in range(21, 60, 2)]
+    held = np.column_stack([means[fast] > means[slow] for fast, slow in pairs])[59:-1].astype(float)
+    market = np.expm1(changes[60:])
+    turned = np.abs(np.diff(held, axis=0, prepend=0))
+    return held * market[:, None] - 0.0005 * turned, 0.0005 * turned, market
+
+
+def beyond_the_market(returns: np.ndarray, market: np.ndarray) -> Figure:
+    """What the market does not explain a year, with its interval by the bootstrap."""
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        own, other = returns @ weights, market @ weights
+        beta = ((returns * market) @ weights - own * other) / ((market * market) @ weights - other**2)
+        return np.asarray((own - beta * other) * 365)
+
+    count = len(returns)
+    drawn = np.concatenate([of(counts(inside) / count) for inside in draw(count, block_length(returns))])
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Figure(float(of(np.full((count, 1), 1 / count))[0]), float(low), float(high))
+
+
+@pytest.mark.slow
+def test_the_best_of_a_grid_on_noise_is_seldom_supported_as_a_backtest_either() -> None:
+    lot, walks, supported, deflated = np.random.default_rng(5), 400, 0, 0
+    for _ in range(walks):
+        returns, costs, market = averages_on_a_walk(lot)
+        ratios = returns.mean(axis=0) / returns.std(axis=0, ddof=1)
+        best = int(ratios.argmax())
+        own, others = returns[:, best], np.delete(returns, best, axis=1)
+        twice = float(np.prod(1 + own - costs[:, best]) - 1)
+        alpha = beyond_the_market(own, market)
+        verdict = judge_run(own, len(ratios), float(ratios.var(ddof=1)), others, alpha, twice)
+        assert verdict.deflated is not None
+        supported += verdict.supported
+        deflated += verdict.deflated.deflated_sharpe >= 0.95
+    assert supported <= binom.ppf(0.999, walks, 0.05)
+    assert supported < deflated <= binom.ppf(0.999, walks, 0.1)
 
 
 def test_the_reality_check_is_that_of_arch() -> None:
