@@ -355,4 +355,6 @@ def _columns(rows: pa.Table) -> Rows:
 
 def _runs(lake: Connection, condition: str, values: list[str], source: str = "runs") -> list[Run]:
     rows = frame(lake, f"SELECT {_RUN} FROM {source} WHERE {condition} ORDER BY created_at DESC, run_id", values)  # noqa: S608
-    return [Run._make(None if pd.isna(value) else value for value in row) for row in rows.itertuples(index=False)]
+    return [
+        Run._make(None if pd.isna(value) else value for value in row) for row in rows.itertuples(index=False, name=None)
+    ]
