@@ -56,7 +56,7 @@ def pairs(texts: Sequence[str], option: str = "--param") -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not (name and equals):
             raise BadInput(f"{option} {text}: write name=value, such as fast=50")
-        if name.strip() in found:
+        if option == "--grid" and name.strip() in found:  # elsewhere the last one counts, as for every option
             raise BadInput(f"{option} {text}: {name.strip()} is given twice, so leave out one of the two")
         found[name.strip()] = value.strip()
     return found

@@ -306,6 +306,11 @@ def test_an_objective_that_is_not_there_is_no_best_set_of_a_fold(lake: Lake) -> 
     assert set(made.equity["equity"]) == {100_000.0}
 
 
+def test_an_axis_that_is_given_twice_is_refused(jarvis: Jarvis) -> None:
+    done = jarvis("sweep", "--grid", "fast=5:50:5", "--grid", "fast=1,2", "--grid", "slow=60")
+    fails(done, 2, "--grid fast=1,2: fast is given twice, so leave out one of the two")
+
+
 def test_memory_that_is_too_little_is_refused_with_what_would_do(jarvis: Jarvis, lake: Lake) -> None:
     fill(lake)
     asked = ("sweep", *SERIES)
