@@ -54,9 +54,9 @@ def deflate(own: Ratio, trials: int, variance: float, clusters: Clusters | None)
     """Deflate a ratio: Bailey and Lopez de Prado (2014), eq. 1 and 2.
 
     `variance` is that of the ratios of all trials. The clusters' number and variance take the place of both as Lopez de
-    Prado and Lewis (2019) propose, and of neither in the strict figures.
+    Prado and Lewis (2019) propose; in the strict figures each trial counts, and the larger variance.
     """
-    strict = expected_maximum(trials, variance)
+    strict = expected_maximum(trials, variance if clusters is None else max(variance, clusters.variance))
     luckiest = strict if clusters is None else expected_maximum(clusters.trials, clusters.variance)
     length = minimum_track_record(own.value, own.skewness, own.kurtosis)
     return Deflated(

@@ -9,9 +9,13 @@ from itertools import combinations, pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tasks.evaluate.clusters import Clusters
+from tasks.evaluate.deflation import deflate
 from tasks.evaluate.overfitting import block_sums, overfitting_probability
-from tasks.evaluate.sharpe import deflated_sharpe, expected_maximum, minimum_track_record, probabilistic_sharpe
+from tasks.evaluate.sharpe import Ratio, deflated_sharpe, expected_maximum, minimum_track_record, probabilistic_sharpe
 from tasks.evaluate.verdict import judge
 
 
@@ -164,3 +168,11 @@ def test_sets_without_an_objective_are_not_proven_and_say_why() -> None:
     assert (values["verdict"], words) == (0, "not proven: no set has an objective")
     values, words = figures(sweep_of(noise(count=20), blocks=None))
     assert (values["verdict"], words) == (0, "not proven: 20 returns, and it takes 30")
+
+
+@given(trials=st.integers(1, 500), alike=st.floats(0, 1), spread=st.floats(0, 0.01))
+def test_the_strict_ratio_is_never_above_the_other(trials: int, alike: float, spread: float) -> None:
+    clusters = Clusters(1 + alike * (trials - 1), max(spread, 1 / 249))
+    found = deflate(Ratio(0.1, 250, 0.0, 3.0), trials, spread, clusters)
+    assert found.strict_deflated_sharpe <= found.deflated_sharpe
+    assert found.strict_expected_maximum_sharpe >= found.expected_maximum_sharpe
