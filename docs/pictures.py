@@ -2,20 +2,17 @@
 
 Every page that the dashboard has, dark and light, on a desktop and on a phone, and on a desktop from its head to its
 end, into docs/pictures; and the three of the README. The lake is a fresh one that the flows have written: backtests and
-a sweep of the sample, two hours of trading on the practice exchange, and a session on recorded candles, compared with
-its backtest. The browser is Chromium.
+a sweep of the sample, and a session on recorded candles, compared with its backtest. The browser is Chromium.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,14 +22,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from dashboards.pages import PAGES
 from data.settings import CHECKOUT
 from data.writer import Lake
-from flows.live import step
 from flows.parameters import LiveParameters
 from flows.parity import check_parity
-from flows.session import opened
-from tasks.exchange.units import SECOND
 from tests.browser.conftest import serving, wait_until_filled
 from tests.flow.test_live_parity import FIRST, MARKET, candle_rows, random_candles
-from tests.servers.practice_exchange import practice_exchange
 from tests.servers.recorded_market import EXCHANGE, replay
 
 DOCS = Path(__file__).parent
@@ -50,7 +43,6 @@ _FLOWS = (
     "backtest --strategy sma_crossover",
 )
 _CANDLES = 120
-_STOPS = {"stop_loss": 0.02, "take_profit": 0.05}
 _QUERY = "Equity and drawdown of the newest run"
 """The example of the page of SQL that is shown."""
 
@@ -75,7 +67,6 @@ def main() -> None:
 def write_lake(folder: Path) -> str:
     """Let the flows fill a lake; return the run of its session."""
     os.environ |= {"JARVIS_LAKE": str(folder / "lake"), "JARVIS_STATE": str(folder / "state"), "PREFECT_API_URL": ""}
-    trade_on_practice()
     for flow in _FLOWS:
         command = [sys.executable, "-m", "flows.cli", *flow.split()]
         subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
@@ -91,20 +82,6 @@ def write_lake(folder: Path) -> str:
         (run,) = replayed.session.runs.values()
     check_parity(lake, run.run_id)
     return run.run_id
-
-
-def trade_on_practice() -> None:
-    """Trade a candle of a minute after the other on the practice exchange, the last of which closes now."""
-    parameters = LiveParameters(
-        symbols=("BTC/USD", "ETH/USD"), mode="live", params={"fast": 3, "slow": 8}, cash=50_000.0, history=60, **_STOPS
-    )
-    start = time.time_ns() - _CANDLES * 60 * SECOND
-    with practice_exchange(symbols=parameters.symbols, start=start - start % (60 * SECOND)) as practice:
-        os.environ["JARVIS_EXCHANGE_URLS"] = json.dumps({"practice": practice.url})
-        for _ in range(_CANDLES):
-            with opened(parameters) as session:
-                step(session)
-            practice.step(60)
 
 
 def take(browser: Browser, address: str, slug: str) -> None:
