@@ -308,10 +308,14 @@ def test_the_theme_changes_in_place_and_the_zoom_stays(dashboard: Dashboard, vis
 
 def test_the_theme_that_was_chosen_stays_on_other_pages(dashboard: Dashboard, visit: Visit) -> None:
     page = visit(dashboard.url)
+    drawn = chart(page, "price")["layers"][0]["data"]["color"][0]
     page.locator("#theme").click()
     page.wait_for_url(re.compile("theme=light"))
+    until(lambda: chart(page, "price")["layers"][0]["data"]["color"][0] != drawn)
+    wait_until_filled(page)
     page.get_by_role("link", name="Sweep").click()
     page.wait_for_url(re.compile("page=sweep.*theme=light"))
+    wait_until_filled(page)
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
 
 

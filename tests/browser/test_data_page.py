@@ -191,7 +191,7 @@ def test_a_series_is_picked_by_keyboard_and_tells_what_a_collection_would_fetch(
     expect(told.locator("pre").last).to_have_text(command)
     expect(told).to_contain_text("also what was never asked for: 1 range")
     expect(told.locator("li").first).to_contain_text(f"from {collected.first + 49 * HOUR:%Y-%m-%d %H:%M}")
-    expect(told.locator("li").first).to_contain_text("10 candles")
+    expect(told.locator("li").first).to_contain_text("10 absent")
     expect(row(page, SOL).locator("a")).to_be_focused()
 
 
