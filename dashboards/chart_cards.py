@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import panel as pn
 
 from dashboards.hub import background
+from dashboards.latest import sparingly
 from dashboards.look import Theme
 from dashboards.queries import Connection, Run
 from dashboards.renewal import renew
@@ -92,9 +92,7 @@ class LinkedCharts(ABC):
                 self._behind = None
                 if await self.go_on(run):
                     continue
-                began = time.monotonic()
-                await self._fill(self._turn, run, self._renew)
-                await asyncio.sleep(9 * (time.monotonic() - began))
+                await sparingly(self._fill(self._turn, run, self._renew))
         finally:
             self._following = False
 

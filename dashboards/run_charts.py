@@ -20,7 +20,7 @@ from dashboards.preview import sketch
 from dashboards.progress import extend, progress
 from dashboards.queries import Connection, Rows, Run
 from dashboards.renewal import move, moved
-from dashboards.session import Session
+from dashboards.session import Session, instant_of
 from dashboards.windows import Window
 from data.errors import LakeError
 
@@ -81,8 +81,9 @@ class RunCharts(LinkedCharts):
         if self._shown:
             return super().in_view(run)
         first, last = time_bounds(run.drawn_from, run.end_ts)
-        start, end = (_milliseconds(self.session.query.get(name, "")) for name in _VIEW)
-        start, end = max(first, start or first), min(last, end or last)
+        since, until = (instant_of(self.session.query.get(name, "")) for name in _VIEW)
+        start = first if since is None else max(first, since.timestamp() * 1000)
+        end = last if until is None else min(last, until.timestamp() * 1000)
         return (start, end) if start < end and (start, end) != (first, last) else None
 
     async def ask(self, run: Run, view: View | None) -> Answers:
@@ -258,15 +259,6 @@ class RunCharts(LinkedCharts):
 
 def _minute(milliseconds: float) -> str:
     return f"{_time(milliseconds):%Y-%m-%dT%H:%M}"
-
-
-def _milliseconds(text: str) -> float | None:
-    """Return an instant of the address; None where it is none."""
-    try:
-        time = pd.Timestamp(text)
-    except (ValueError, OverflowError):
-        return None
-    return None if pd.isna(time) or time.tz is not None else time.timestamp() * 1000
 
 
 def _time(milliseconds: float) -> pd.Timestamp:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ from dashboards import queries, run_words
 from dashboards.chart_cards import LinkedCharts
 from dashboards.controls import RunPicker
 from dashboards.hub import background
+from dashboards.latest import sparingly
 from dashboards.look import part
 from dashboards.queries import Run
 from dashboards.session import Card, Session, Words
@@ -171,9 +171,7 @@ class RunPage(ABC):
 
     async def mend(self, turn: int, run: Run) -> None:
         """Fill the cards again for one that could not be; that may take a tenth of the time, no more."""
-        began = time.monotonic()
-        await self.fill(turn, run)
-        await asyncio.sleep(9 * (time.monotonic() - began))
+        await sparingly(self.fill(turn, run))
 
     async def show(
         self, turn: int, card: Card, question: Callable[..., Any], run: Run, shown: Callable[[Any], list[Any]]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import pandas as pd
 import panel as pn
 from bokeh.document import Document
 from panel.io.state import set_curdoc
@@ -30,6 +31,15 @@ def whole_number(text: str) -> int:
     (12, 0, 0)
     """
     return int(text) if text.isdecimal() and len(text) < 8 else 0
+
+
+def instant_of(text: str) -> pd.Timestamp | None:
+    """Return an instant as the address writes it, naive UTC; None where the text is none."""
+    try:
+        ts = pd.Timestamp(text)
+    except (ValueError, OverflowError):
+        return None
+    return None if pd.isna(ts) or ts.tz is not None else ts
 
 
 def html(text: str) -> pn.pane.HTML:

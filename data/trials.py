@@ -75,15 +75,15 @@ _DAYS = """
 """
 
 
-_NO_SETS = pa.table({"parameters": pa.array([], pa.string()), "ratio": pa.array([], pa.float64())})
-
-
 class Tried(NamedTuple):
     """The sets of a sweep: its strategy's name, its manifest as JSON, and of each set `parameters` and `ratio`."""
 
     strategy: str
     manifest: str
     sets: pa.Table
+
+
+_NOTHING = Tried("", "{}", pa.table({"parameters": pa.array([], pa.string()), "ratio": pa.array([], pa.float64())}))
 
 
 class Past:
@@ -102,15 +102,14 @@ class Past:
     def __exit__(self, *_: object) -> None:
         self._views.close()
 
-    def spread(self, own: Tried | None = None) -> tuple[int, float]:
+    def spread(self, own: Tried = _NOTHING) -> tuple[int, float]:
         """Return how many trials there were, and the variance of their Sharpe ratios of one period.
 
         A trial is a strategy with its code, parameters, sizing, stops, limits and kind of entries; of one that was made
         more than once the latest ratio counts. `own` are trials that may not be recorded yet.
         """
-        self._views.register("own_sets", _NO_SETS if own is None else own.sets)
-        told = ("", "{}") if own is None else (own.strategy, own.manifest)
-        count, variance = self._ask(_SPREAD, strategy=told[0], manifest=told[1])
+        self._views.register("own_sets", own.sets)
+        count, variance = self._ask(_SPREAD, strategy=own.strategy, manifest=own.manifest)
         return int(count[0].as_py()), float(variance[0].as_py())
 
     def returns(self, days: Ints, but: str) -> Floats:

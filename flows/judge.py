@@ -53,8 +53,7 @@ def judge_again(lake: Lake, run: str) -> Verdict:
     candles = read_candles(lake, *_series(told), pd.Timestamp(told["start"]), last)
     if fingerprint(candles) != told["data_fingerprint"]:
         raise BadInput(f"the candles of run {run} are others by now: sweep them again, which is judged too")
-    known = read_run(lake, run, "metrics").set_index("metric")["value"].dropna()
-    walked = float(known["walk_forward_return"]) if "walk_forward_return" in known else None
+    walked = walked_by(read_run(lake, run, "metrics"))
     verdict = judge_sweep(lake, run, told, sets, candles, varied, walked)[1]
     record_verdict(lake, run, verdict)
     return verdict
@@ -114,6 +113,12 @@ def judge_sweep(
         sensitivity=varied,
         walked=walked,
     )
+
+
+def walked_by(metrics: pd.DataFrame) -> float | None:
+    """Return what a walk-forward returned, as a fraction, by the rows of `metrics`; None where that is absent."""
+    known = metrics.set_index("metric")["value"].dropna()
+    return float(known["walk_forward_return"]) if "walk_forward_return" in known else None
 
 
 def best_varied(

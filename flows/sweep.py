@@ -19,7 +19,7 @@ from data.writer import Lake
 from flows.backtest import backtest, describe
 from flows.detail import read_finer
 from flows.done import Done
-from flows.judge import best_varied, judge_sweep, record_verdict
+from flows.judge import best_varied, judge_sweep, record_verdict, walked_by
 from flows.memory import fitting
 from flows.parameters import BacktestParameters, SweepParameters
 from flows.plan import Plan, try_all
@@ -221,7 +221,7 @@ def _record(lake: Lake, plan: Plan, sets: pd.DataFrame, walk: Walk | None) -> No
     told, run = plan.spec.told, plan.spec.run_id
     candles = candles_of(plan.spec)
     varied = best_varied(candles, find(plan.spec.strategy), told, sets, detail_of(plan.spec, candles))
-    walked = None if walk is None else walk.returned
+    walked = None if walk is None else walked_by(walk.metrics)
     metrics, verdict = judge_sweep(lake, run, told, sets, candles, varied, walked)
     tables = {"metrics": metrics, "sensitivity": varied}
     if walk is not None:

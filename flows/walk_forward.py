@@ -41,12 +41,6 @@ class Walk:
     equity: pd.DataFrame
     metrics: pd.DataFrame
 
-    @property
-    def returned(self) -> float | None:
-        """What its account came to over all tests, as a fraction; None where that is not known."""
-        values = self.metrics.set_index("metric")["value"].dropna()
-        return float(values["walk_forward_return"]) if "walk_forward_return" in values else None
-
 
 def walk_forward(spec: Spec, sets: pd.DataFrame) -> Walk | None:
     """Return the walk-forward over a sweep's sets, None where it has none.

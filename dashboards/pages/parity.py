@@ -7,7 +7,6 @@ import io
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
-import pandas as pd
 import panel as pn
 
 from dashboards import parity_queries, parity_words
@@ -18,7 +17,7 @@ from dashboards.parity_cards import ParityCards
 from dashboards.parity_queries import Standing
 from dashboards.queries import Rows, Run
 from dashboards.run_page import GrowingPage
-from dashboards.session import Card, Session, Words
+from dashboards.session import Card, Session, Words, instant_of
 from data.errors import LakeError
 
 _DIFFERENCES = [verdict for verdict in parity_queries.VERDICTS if verdict != "equal"]
@@ -113,7 +112,7 @@ class ParityPage(GrowingPage):
         told = part("said", text=_NOT_PICKED)
         if picked:
             told = part("said", text=f"No candle {picked} of this session was compared.")
-            ts = _instant(picked)
+            ts = instant_of(picked)
             try:
                 around = [] if ts is None else await self.session.hub.ask(parity_queries.neighbourhood, run, ts)
             except LakeError as error:
@@ -199,12 +198,3 @@ class ParityPage(GrowingPage):
             self.apply(turn, lambda: self._notice.fail(reason, alone=True))
             return
         self.apply(turn, lambda: self._notice.show(parity_words.sessions(found, self.session.theme), alone=True))
-
-
-def _instant(text: str) -> pd.Timestamp | None:
-    """Return a candle's instant as the address writes it, naive UTC; None where it is none."""
-    try:
-        ts = pd.Timestamp(text)
-    except (ValueError, OverflowError):
-        return None
-    return None if pd.isna(ts) or ts.tz is not None else ts

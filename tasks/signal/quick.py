@@ -97,21 +97,12 @@ def held(entries: Flags, exits: Flags, warmup: int) -> tuple[Levels, int]:
     return levels, scans.hold_levels(entries, exits, warmup, levels)
 
 
-def below(values: Floats, middle: Floats, spread: Floats, width: float) -> Flags:
-    """Return `values < middle - width * spread`."""
+def outside(values: Floats, middle: Floats, spread: Floats, width: float, *, side: float) -> Flags:
+    """Return `values < middle - width * spread` for side 1, and `values > middle + width * spread` for side -1."""
     from tasks.signal import scans
 
     flags = np.empty(values.size, np.bool_)
-    scans.below_band(values, middle, spread, width, flags)
-    return flags
-
-
-def beyond(values: Floats, middle: Floats, spread: Floats, width: float) -> Flags:
-    """Return `values > middle + width * spread`."""
-    from tasks.signal import scans
-
-    flags = np.empty(values.size, np.bool_)
-    scans.above_band(values, middle, spread, width, flags)
+    scans.leave_band(values, middle, spread, width, side, flags)
     return flags
 
 

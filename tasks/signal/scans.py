@@ -100,17 +100,13 @@ def hold_levels(entries: Flags, exits: Flags, first: int, levels: Levels) -> int
 
 
 @compiled
-def below_band(values: Floats, middle: Floats, spread: Floats, width: float, flags: Flags) -> None:
-    """Tell where values are below the middle less `width` times the spread."""
-    for bar in range(values.size):
-        flags[bar] = values[bar] < middle[bar] - width * spread[bar]
+def leave_band(values: Floats, middle: Floats, spread: Floats, width: float, side: float, flags: Flags) -> None:
+    """Tell where values are beyond `width` times the spread from the middle: below it on side 1, above it on side -1.
 
-
-@compiled
-def above_band(values: Floats, middle: Floats, spread: Floats, width: float, flags: Flags) -> None:
-    """Tell where values are above the middle and `width` times the spread."""
+    A change of sign rounds nothing.
+    """
     for bar in range(values.size):
-        flags[bar] = values[bar] > middle[bar] + width * spread[bar]
+        flags[bar] = side * values[bar] < side * middle[bar] - width * spread[bar]
 
 
 @compiled

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tasks.engine.changes import Changes
 from tasks.signal.indicators import deviation, sma
-from tasks.signal.quick import Remembered, below, beyond, both_sides, changes_from, held, usable
+from tasks.signal.quick import Remembered, both_sides, changes_from, held, outside, usable
 from tasks.signal.strategy import Strategy, hold
 
 
@@ -50,9 +50,9 @@ class BollingerBands(Strategy):
         def changes(strategy: BollingerBands) -> Changes:
             middle, warmup = average(strategy.window), strategy.warmup
             bands = closes, middle, spread(strategy.window), strategy.width
-            long = held(below(*bands), closes > middle, warmup)
+            long = held(outside(*bands, side=1.0), closes > middle, warmup)
             if not strategy.short:
                 return changes_from(*long)
-            return both_sides(long, held(beyond(*bands), closes < middle, warmup))
+            return both_sides(long, held(outside(*bands, side=-1.0), closes < middle, warmup))
 
         return changes
