@@ -66,12 +66,12 @@ def name_layers(
     orientation: Any = "horizontal",
     spacing: int = 14,
 ) -> None:
-    """Add a legend, in which a click hides a layer. Names are told as text, never as formulas."""
+    """Add a legend above the layers, in which a click hides one. Names are told as text, never as formulas."""
     items = [LegendItem(label=literal(name), renderers=[layer]) for name, layer in zip(names, layers, strict=True)]
     legend = Legend(items=items, location="top_left", orientation=orientation, click_policy="hide")
     legend.update(background_fill_alpha=0, border_line_alpha=0, label_text_color=colours.text)
     legend.update(label_text_font_size="12px", padding=2, spacing=spacing, glyph_width=16, margin=4)
-    figure.add_layout(legend)
+    figure.add_layout(legend, "above")
 
 
 def dress(figure: Figure, time: Range1d, height: int, colours: Palette, *tools: Any) -> None:

@@ -104,7 +104,7 @@ def trades(lake: Connection, run: Run) -> Rows:
             if(status = 'closed', exit_ts, NULL) AT TIME ZONE 'UTC' AS "Exit (UTC)", amount AS "Amount",
             entry_price AS "Entry price", if(status = 'closed', exit_price, NULL) AS "Exit price",
             if(status = 'closed', profit, NULL) AS "Profit",
-            if(status = 'closed', 100 * "return", NULL) AS "Return (%)", fees AS "Fees",
+            if(status = 'closed', "return", NULL) AS "Return", fees AS "Fees",
             if(status = 'closed', replace(coalesce(exit_reason, '?'), '_', ' '), 'still open') AS "Exit reason"
         FROM trades WHERE run_id = ? ORDER BY trade_id DESC LIMIT {NEWEST}""",  # noqa: S608
         [run.run_id],

@@ -28,6 +28,10 @@ _LEEWAY = 15.0
 """Seconds, or a quarter of a candle where that is less, in which a candle that has closed may be decided."""
 
 
+_UNITS = {"Profit": "quote", "Return": "fraction", "Fee": "quote", "Fees": "quote"}
+"""Units of columns of `listing`; what has none is a price or an amount."""
+
+
 def banner(run: Run) -> str:
     """Return the mode in a word that cannot be overlooked, and what it means."""
     text = MODES[run.mode].format(exchange=run.exchange)
@@ -131,7 +135,8 @@ def listing(rows: Rows, otherwise: str) -> str:
     marked = rows["marked"] if "marked" in rows else [False] * len(rows)
     told = rows.drop(columns="marked", errors="ignore")
     kinds = ["number" if kind.kind == "f" else "when" if kind.kind == "M" else "" for kind in told.dtypes]
-    cells = [[*zip(map(_cell, row), kinds, strict=True)] for row in told.itertuples(index=False, name=None)]
+    units = [_UNITS.get(name, "") for name in told.columns]
+    cells = [[*zip(map(_cell, row, units), kinds, strict=True)] for row in told.itertuples(index=False, name=None)]
     return part("listing", heads=zip(told.columns, kinds, strict=True), rows=zip(marked, cells, strict=True))
 
 
@@ -181,9 +186,11 @@ def _is_long(run: Run) -> bool:
     return run.timeframe[-1] in "dwM"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, unit: str = "") -> str:
     if value is None or pd.isna(value):
         return NONE
     if hasattr(value, "strftime"):
         return f"{value:{'%Y-%m-%d %H:%M:%S' if value.second else '%Y-%m-%d %H:%M'}}"
-    return number(value) if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return figure(value, unit) if unit else number(value)

@@ -7,6 +7,7 @@ a sweep of the sample, and a session on recorded candles, compared with its back
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import shutil
@@ -49,10 +50,15 @@ _QUERY = "Equity and drawdown of the newest run"
 
 def main() -> None:
     """Fill a lake, serve it, take the pictures."""
+    known = [page.slug for page in PAGES]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("page", nargs="*", help=f"one of {', '.join(known)}; without any, all of them")
+    slugs = parser.parse_args().page or known
+    if strangers := sorted(set(slugs) - set(known)):
+        parser.error(f"unknown page {strangers[0]}: there are {', '.join(known)}")
     program = shutil.which("chromium")
     if program is None:
         sys.exit("pictures need Chromium: sudo apt-get install chromium")
-    slugs = sys.argv[1:] or [page.slug for page in PAGES]
     with tempfile.TemporaryDirectory() as folder:
         session = write_lake(Path(folder))
         served = serving(Path(folder) / "lake", Path(folder), "--setup", "dashboards/setup.py")

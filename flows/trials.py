@@ -19,6 +19,7 @@ from flows.terms import terms_in
 from tasks.backtest import Detail
 from tasks.backtest.sweep import Course
 from tasks.engine.changes import Changes, changes_of, checked, cut
+from tasks.engine.inputs import in_microseconds
 from tasks.evaluate.trial import OBJECTIVES, Stretch, kept_every
 from tasks.signal import Strategy
 from tasks.signal.registry import build
@@ -157,7 +158,7 @@ def _plain(name: str, column: npt.NDArray[np.float64]) -> list[float | None]:
 def part_of(candles: pd.DataFrame, span: slice, manifest: Mapping[str, Any], detail: Detail | None = None) -> Part:
     """Return some of the candles with an account of its own, on the terms of the manifest; `detail` is that of all."""
     own, timeframe = candles.iloc[span], parse_timeframe(manifest["timeframe"])
-    opens = pd.DatetimeIndex(own.index).as_unit("us").asi8
+    opens = in_microseconds(pd.DatetimeIndex(own.index)).asi8
     stretch = Stretch(opens, round(timeframe.total_seconds() * 1e6), manifest["calendar"], manifest["cash"])
     course = Course(
         own,

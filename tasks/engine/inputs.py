@@ -92,6 +92,11 @@ def find_length(index: pd.DatetimeIndex, timeframe: timedelta | None) -> int:
     return timeframe // MICROSECOND
 
 
+def in_microseconds(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Return the index in microseconds: itself, not a copy, where it is."""
+    return index if index.unit == "us" else index.as_unit("us")
+
+
 def read_instants(index: pd.DatetimeIndex) -> Ints:
     """Return the instants of an index in microseconds, as compiled code takes them: read-only."""
     instants = np.ascontiguousarray(index.asi8).view()
@@ -136,7 +141,7 @@ def _read_index(index: pd.Index) -> pd.DatetimeIndex:
         raise BadInput("the candles' index must be the UTC instants at which they open, with their time zone")
     if index.hasnans:
         raise BadInput("the candles' index has an empty instant (NaT)")
-    utc = index.tz_convert("UTC").as_unit("us")
+    utc = in_microseconds(index.tz_convert("UTC"))
     late = utc.asi8[1:] <= utc.asi8[:-1]
     if late.any():
         before = int(late.argmax())

@@ -345,7 +345,10 @@ def test_a_trade_that_is_open_is_worth_what_nobody_knows_yet(lake: Lake) -> None
     told = order_queries.trades(*session(lake, {"trades": rows.trades(2, status=["closed", "open"])}))
     assert told["Exit reason"].tolist() == ["still open", "signal"]
     assert told["Profit"].isna().tolist() == [True, False]
-    assert told["Return (%)"][1] == pytest.approx(9.5)
+    assert told["Return"][1] == pytest.approx(0.095)
+    listed = session_words.listing(told, "")
+    assert f">{told['Profit'][1]:,.2f}</td>" in listed
+    assert ">9.50 %</td>" in listed
 
 
 SETTINGS = '{"start":"2024-01-01","stops":{"stop_loss":0.02,"take_profit":0.1,"trailing_stop":null}}'

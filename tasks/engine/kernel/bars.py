@@ -14,14 +14,23 @@ from tasks.engine.rules import Limits, Rules
 
 
 @compiled
+def possible(open_: float, high: float, low: float, close: float) -> bool:
+    """Tell whether prices can be a bar's. Comparisons with NaN are false."""
+    return (low > 0.0) & (low <= open_) & (open_ <= high) & (high < np.inf) & (low <= close) & (close <= high)
+
+
+@compiled
 def first_bad_bar(opens: Floats, highs: Floats, lows: Floats, closes: Floats) -> int:
-    """Find the first bar whose prices cannot be; -1: there is none. Comparisons with NaN are false."""
-    for bar in range(opens.size):
-        low, high = lows[bar], highs[bar]
-        sane = 0.0 < low <= opens[bar] <= high < np.inf and low <= closes[bar] <= high
-        if not sane:
-            return bar
-    return -1
+    """Find the first bar whose prices cannot be; -1: there is none."""
+    good = True
+    for bar in range(opens.size):  # of all bars, without a way out: many are compared at once
+        good &= possible(opens[bar], highs[bar], lows[bar], closes[bar])
+    if good:
+        return -1
+    bar = 0
+    while possible(opens[bar], highs[bar], lows[bar], closes[bar]):
+        bar += 1
+    return bar
 
 
 @compiled
