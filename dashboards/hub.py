@@ -21,13 +21,15 @@ from bokeh.document import Document
 from data.errors import LakeError
 from data.rows import one_line
 from data.tables import TABLES
-from data.views import connect
+from data.views import connect, newest
 from data.writer import Lake
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Question = Callable[Concatenate[duckdb.DuckDBPyConnection, P], T]
-Stamp = tuple[tuple[int, int], ...]
+Mark = tuple[int, int]
+"""Of a table: it changes with every commit."""
+Stamp = tuple[Mark, ...]
 
 POLL = 0.1
 """Seconds between two looks at the lake."""
@@ -52,10 +54,14 @@ _logger = logging.getLogger("jarvis.dashboard")
 class Edition:
     """One version of the lake, open for questions from any thread; answers are kept while it is the newest."""
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Lake, before: Edition | None = None) -> None:
+        """Open the lake as it is now; of what has not changed since the edition `before` no log is read again."""
         self.stamp = stamp(lake)
         self._root = str(lake.root)
-        self._connection = connect(lake)
+        self._scans: dict[str, tuple[Mark, str]] = (
+            {} if lake.remote else _scans(lake, {} if before is None else before._scans)
+        )
+        self._connection = connect(lake, scans={name: scan for name, (_, scan) in self._scans.items()})
         self.answers: dict[Any, asyncio.Future[Any]] = {}
 
     def answer(self, question: Question[..., T], *details: Any) -> T:
@@ -83,6 +89,7 @@ class Hub:
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
         self._edition: asyncio.Future[Edition] | None = None
+        self._before: Edition | None = None
         self._lasting: dict[Any, asyncio.Future[Any]] = {}
         self._unanswered: dict[Any, None] = {}
         self._patience = POLL
@@ -94,7 +101,7 @@ class Hub:
 
     def close(self) -> None:
         """Let go of the lake; DuckDB fills the terminal with complaints of what is still there when Python ends."""
-        self._edition = None
+        self._edition = self._before = None
         gc.collect()
 
     def subscribe(self, document: Document, listener: Callable[[], None]) -> None:
@@ -154,7 +161,7 @@ class Hub:
         try:
             return await ask(question, *details)
         except LakeError:  # its files may have been compacted away meanwhile: look at the lake afresh, once
-            self._edition = None
+            self._edition = self._before = None
             return await ask(question, *details)
 
     async def _answer(self, question: Question[..., T], *details: Any) -> T:
@@ -177,12 +184,13 @@ class Hub:
 
     async def _open(self) -> Edition:
         if self._edition is None:
-            self._edition = _in_thread(Edition, self.lake)
+            self._edition = _in_thread(Edition, self.lake, self._before)
         try:
-            return await asyncio.shield(self._edition)
+            self._before = await asyncio.shield(self._edition)
         except (duckdb.Error, OSError) as error:
             self._edition = None
             raise LakeError(f"the lake cannot be opened: {one_line(error)}") from None
+        return self._before
 
     async def _poll(self) -> None:
         while True:
@@ -259,16 +267,31 @@ def _has_answer(lake: Lake, asked: list[tuple[Question[..., Any], tuple[Any, ...
 
 def stamp(lake: Lake) -> Stamp:
     """Return what changes with every commit, at the price of a look at each table's folder."""
-    stamps = []
-    for name in TABLES:
-        log = lake.path(name) / "_delta_log"
-        try:
-            changed = log.stat().st_mtime_ns
-            count = _count if time.time_ns() - changed < _COARSE else _counted
-            stamps.append((changed, count(log, changed)))
-        except OSError:
-            stamps.append((0, 0))
-    return tuple(stamps)
+    return tuple(_mark(lake, name) for name in TABLES)
+
+
+def _mark(lake: Lake, name: str) -> Mark:
+    log = lake.path(name) / "_delta_log"
+    try:
+        changed = log.stat().st_mtime_ns
+        count = _count if time.time_ns() - changed < _COARSE else _counted
+        return changed, count(log, changed)
+    except OSError:
+        return 0, 0
+
+
+def _scans(lake: Lake, known: dict[str, tuple[Mark, str]]) -> dict[str, tuple[Mark, str]]:
+    """Return for each table that can be read its mark and the SELECT over its rows; `known` are those of before."""
+    scans = {}
+    # As `connect` does: who is in `runs` is whole in the others, so these are looked at once that is opened.
+    for name in sorted(TABLES, key=lambda name: name != "runs"):
+        mark = _mark(lake, name)
+        if name in known and known[name][0] == mark:
+            scans[name] = known[name]
+            continue
+        with contextlib.suppress(LakeError, OSError):  # `connect` says why
+            scans[name] = mark, newest(lake, name)
+    return scans
 
 
 def _count(log: Path, changed: int) -> int:  # noqa: ARG001  of a folder that does not change it is told once

@@ -41,7 +41,7 @@ def views(lake: Connection) -> list[View]:
     """Return the views by name, each with its columns."""
     rows = lake.execute(
         """SELECT table_name, column_name, data_type FROM duckdb_columns()
-        WHERE NOT internal ORDER BY table_name, column_index"""
+        WHERE NOT internal AND schema_name = 'main' ORDER BY table_name, column_index"""
     ).fetchall()
     found: dict[str, View] = {}
     for view, name, kind in rows:

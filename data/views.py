@@ -33,6 +33,9 @@ REVISIONS = {
 }
 """Tables whose view shows what holds now: the view of all their rows, and which of these hold."""
 
+_RECORDED = "jarvis.recorded"
+"""The ids of the runs in this version of `runs`: read once, not by each view of what belongs to a run."""
+
 _OURS: dict[str, Any] = {"python_enable_replacements": False}
 """A name in a query is a view's, never a Python variable's."""
 
@@ -101,6 +104,7 @@ def connect(
     tables: Collection[str] = TABLES,
     walled: bool = False,
     limits: Mapping[str, Any] = MappingProxyType({}),
+    scans: Mapping[str, str] = MappingProxyType({}),
 ) -> duckdb.DuckDBPyConnection:
     """Return an in-memory connection with a view for each table, or for some: each costs a look at its log.
 
@@ -111,7 +115,8 @@ def connect(
     without `runs`.
 
     With `walled`, for SQL that a person typed: no statement can reach a file, the network or an extension, so nothing
-    in the lake can be changed. `limits` are further settings of DuckDB, such as memory_limit and threads.
+    in the lake can be changed. `limits` are further settings of DuckDB, such as memory_limit and threads. `scans` are
+    answers of `newest`, by table: these are not looked for again.
     """
     connection = duckdb.connect(":memory:", config=_OURS | (_WALLS if walled else {}) | dict(limits))
     connection.execute("SET TimeZone = 'UTC'")
@@ -119,10 +124,13 @@ def connect(
     # A run is recorded after all that belongs to it: whoever is in this version of `runs` is whole in the others.
     for name in sorted(tables, key=lambda name: name != "runs"):
         try:
-            _create_view(connection, TABLES[name], _rows(connection, lake, TABLES[name], walled=walled))
+            rows = scans[name] if name in scans else _rows(connection, lake, TABLES[name], walled=walled)
+            _create_view(connection, TABLES[name], rows)
         except (LakeError, duckdb.Error, OSError) as error:
             reason = one_line(error) if isinstance(error, LakeError) else f"table {name}: {one_line(error)}"
             _create_view(connection, TABLES[name], _refusal(TABLES[name], reason))
+        if name == "runs":
+            _note_recorded(connection)
     if "equity" in tables:
         connection.execute(f"CREATE VIEW portfolio AS {PORTFOLIO}")
     if walled:
@@ -131,9 +139,24 @@ def connect(
     return connection
 
 
+def newest(lake: Lake, name: str) -> str:
+    """Return a SELECT over all rows of a table of a lake in a folder, in its newest version. Raises LakeError."""
+    delta = lake.table(name)
+    files = [] if delta is None else lake.files(name, delta)
+    return empty(TABLES[name]) if delta is None or not files else scan(TABLES[name], delta, files)
+
+
+def _note_recorded(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("CREATE SCHEMA jarvis")
+    try:
+        connection.execute(f"CREATE TABLE {_RECORDED} AS SELECT run_id FROM runs")
+    except duckdb.Error:  # whoever asks is told
+        connection.execute(f"CREATE VIEW {_RECORDED} AS SELECT run_id FROM runs")
+
+
 def _create_view(connection: duckdb.DuckDBPyConnection, declared: Table, rows: str) -> None:
     columns = ", ".join(f'"{name}"' for name in declared.schema.names)
-    recorded = " WHERE run_id IN (SELECT run_id FROM runs)" if declared.of_a_run else ""
+    recorded = f" WHERE run_id IN (FROM {_RECORDED})" if declared.of_a_run else ""
     every, those_that_hold = REVISIONS.get(declared.name, (declared.name, ""))
     connection.execute(f"CREATE OR REPLACE VIEW {every} AS SELECT {columns} FROM ({rows}){recorded}")
     if those_that_hold:
@@ -142,13 +165,11 @@ def _create_view(connection: duckdb.DuckDBPyConnection, declared: Table, rows: s
 
 def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, declared: Table, *, walled: bool) -> str:
     """Return a SELECT over all rows of a table, in its newest version."""
+    if not walled and not lake.remote:
+        return newest(lake, declared.name)
     delta = lake.table(declared.name)
     files = [] if delta is None else lake.files(declared.name, delta)
-    if delta is None or not files:
-        return empty(declared)
-    if walled or lake.remote:
-        return _registered(connection, lake, declared, delta, files)
-    return scan(declared, delta, files)
+    return empty(declared) if delta is None or not files else _registered(connection, lake, declared, delta, files)
 
 
 def _registered(

@@ -15,9 +15,10 @@ from bokeh.document import Document
 
 from dashboards import hub as hub_module
 from dashboards import queries, row_queries
-from dashboards.hub import Hub, background, stamp
+from dashboards.hub import Edition, Hub, background, stamp
 from data.errors import LakeError
 from data.tables import TABLES
+from data.views import newest
 from data.writer import Lake
 from tests.unit import dashboard_lake as rows
 from tests.unit.lake_rows import data_files
@@ -283,3 +284,33 @@ def test_a_folder_that_does_not_change_is_not_gone_through_again(lake: Lake, mon
     aged(lake.path("runs") / "_delta_log", 5)
     assert stamp(lake) != once
     assert listed == [lake.path("runs") / "_delta_log"]
+
+
+def test_a_new_version_reads_the_logs_of_what_changed_alone(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows.record(lake)
+    first, opened = Edition(lake), []
+    lake.append("candles", rows.candles(3))
+    table = Lake.table
+    monkeypatch.setattr(Lake, "table", lambda lake, name: opened.append(name) or table(lake, name))
+    second = Edition(lake, first)
+    assert opened == ["candles"]
+    assert second.answer(lambda lake: lake.execute("SELECT count(*) FROM candles").fetchall()) == [(3,)]
+    assert second.answer(run_ids) == first.answer(run_ids) == ["run-1"]
+
+
+def test_a_run_that_lands_while_a_version_is_opened_is_whole_in_it_or_absent(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def beside_a_writer(lake: Lake, name: str) -> str:
+        if name == "runs":
+            rows.record(lake, "run-2")
+        return newest(lake, name)
+
+    rows.record(lake)
+    first = Edition(lake)
+    rows.record(lake, "run-1b")
+    monkeypatch.setattr(hub_module, "newest", beside_a_writer)
+    second = Edition(lake, first)
+    assert sorted(second.answer(run_ids)) == ["run-1", "run-1b", "run-2"]
+    counted = second.answer(lambda lake: lake.execute("SELECT run_id, count(*) FROM equity GROUP BY ALL").fetchall())
+    assert sorted(counted) == [("run-1", 10), ("run-1b", 10), ("run-2", 10)]
