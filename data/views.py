@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -33,9 +34,6 @@ REVISIONS = {
 }
 """Tables whose view shows what holds now: the view of all their rows, and which of these hold."""
 
-_RECORDED = "jarvis.recorded"
-"""The ids of the runs in this version of `runs`: read once, not by each view of what belongs to a run."""
-
 _OURS: dict[str, Any] = {"python_enable_replacements": False}
 """A name in a query is a view's, never a Python variable's."""
 
@@ -66,7 +64,8 @@ def read(lake: Lake, query: str, parameters: Any, *, tables: Collection[str]) ->
 
     Raises LakeError where one of them cannot be read.
     """
-    with connect(lake, tables=tables) as connection:
+    with _passing() as connection:
+        _create_views(connection, lake, tables, recorded="temp.recorded")
         try:
             rows: pa.Table = connection.sql(query, params=parameters).to_arrow_table()
         except duckdb.Error as error:
@@ -83,13 +82,11 @@ def read_unrecorded(lake: Lake, name: str, delta: DeltaTable | None, run: str, c
     declared = TABLES[name]
     files = [] if delta is None else lake.files(name, delta)
     listed = ", ".join(f'"{column}"' for column in columns)
-    with duckdb.connect(":memory:", config=_OURS) as connection:
+    with _passing() as connection:
         source = empty(declared)
         if delta is not None and files:
             remote = lake.remote
             source = _registered(connection, lake, declared, delta, files) if remote else scan(declared, delta, files)
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_progress_bar = false")
         try:
             query = connection.sql(f"SELECT {listed} FROM ({source}) WHERE run_id = ?", params=[run])
             rows: pa.Table = query.to_arrow_table()
@@ -118,25 +115,58 @@ def connect(
     in the lake can be changed. `limits` are further settings of DuckDB, such as memory_limit and threads. `scans` are
     answers of `newest`, by table: these are not looked for again.
     """
-    connection = duckdb.connect(":memory:", config=_OURS | (_WALLS if walled else {}) | dict(limits))
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET enable_progress_bar = false")  # it would be printed among the answers
-    # A run is recorded after all that belongs to it: whoever is in this version of `runs` is whole in the others.
-    for name in sorted(tables, key=lambda name: name != "runs"):
-        try:
-            rows = scans[name] if name in scans else _rows(connection, lake, TABLES[name], walled=walled)
-            _create_view(connection, TABLES[name], rows)
-        except (LakeError, duckdb.Error, OSError) as error:
-            reason = one_line(error) if isinstance(error, LakeError) else f"table {name}: {one_line(error)}"
-            _create_view(connection, TABLES[name], _refusal(TABLES[name], reason))
-        if name == "runs":
-            _note_recorded(connection)
-    if "equity" in tables:
-        connection.execute(f"CREATE VIEW portfolio AS {PORTFOLIO}")
+    connection = _settled(duckdb.connect(":memory:", config=_OURS | (_WALLS if walled else {}) | dict(limits)))
+    connection.execute("CREATE SCHEMA jarvis")
+    _create_views(connection, lake, tables, recorded="jarvis.recorded", walled=walled, scans=scans)
     if walled:
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
     return connection
+
+
+def _passing() -> duckdb.DuckDBPyConnection:
+    """Return a connection for a question or two: what it makes has to be temporary, and goes when it is closed."""
+    return _settled(_database().cursor())
+
+
+@functools.cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Open what all passing connections share: an empty database. To open one takes ten times as long as to connect."""
+    return duckdb.connect(":memory:", config=_OURS)
+
+
+def _settled(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")  # it would be printed among the answers
+    return connection
+
+
+def _create_views(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    tables: Collection[str],
+    *,
+    recorded: str,
+    walled: bool = False,
+    scans: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Create a view for each table. `recorded` is made first, with the ids of the runs in this version of `runs`.
+
+    They are read once, not by each view of what belongs to a run.
+    """
+    temporary = "TEMP " if recorded.startswith("temp.") else ""
+    # A run is recorded after all that belongs to it: whoever is in this version of `runs` is whole in the others.
+    for name in sorted(tables, key=lambda name: name != "runs"):
+        try:
+            rows = scans[name] if name in scans else _rows(connection, lake, TABLES[name], walled=walled)
+            _create_view(connection, TABLES[name], rows, recorded, temporary)
+        except (LakeError, duckdb.Error, OSError) as error:
+            reason = one_line(error) if isinstance(error, LakeError) else f"table {name}: {one_line(error)}"
+            _create_view(connection, TABLES[name], _refusal(TABLES[name], reason), recorded, temporary)
+        if name == "runs":
+            _note_recorded(connection, recorded, temporary)
+    if "equity" in tables:
+        connection.execute(f"CREATE {temporary}VIEW portfolio AS {PORTFOLIO}")
 
 
 def newest(lake: Lake, name: str) -> str:
@@ -146,21 +176,22 @@ def newest(lake: Lake, name: str) -> str:
     return empty(TABLES[name]) if delta is None or not files else scan(TABLES[name], delta, files)
 
 
-def _note_recorded(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("CREATE SCHEMA jarvis")
+def _note_recorded(connection: duckdb.DuckDBPyConnection, recorded: str, temporary: str) -> None:
     try:
-        connection.execute(f"CREATE TABLE {_RECORDED} AS SELECT run_id FROM runs")
+        connection.execute(f"CREATE {temporary}TABLE {recorded} AS SELECT run_id FROM runs")
     except duckdb.Error:  # whoever asks is told
-        connection.execute(f"CREATE VIEW {_RECORDED} AS SELECT run_id FROM runs")
+        connection.execute(f"CREATE {temporary}VIEW {recorded} AS SELECT run_id FROM runs")
 
 
-def _create_view(connection: duckdb.DuckDBPyConnection, declared: Table, rows: str) -> None:
+def _create_view(
+    connection: duckdb.DuckDBPyConnection, declared: Table, rows: str, recorded: str, temporary: str
+) -> None:
     columns = ", ".join(f'"{name}"' for name in declared.schema.names)
-    recorded = f" WHERE run_id IN (FROM {_RECORDED})" if declared.of_a_run else ""
+    whole = f" WHERE run_id IN (FROM {recorded})" if declared.of_a_run else ""
     every, those_that_hold = REVISIONS.get(declared.name, (declared.name, ""))
-    connection.execute(f"CREATE OR REPLACE VIEW {every} AS SELECT {columns} FROM ({rows}){recorded}")
+    connection.execute(f"CREATE OR REPLACE {temporary}VIEW {every} AS SELECT {columns} FROM ({rows}){whole}")
     if those_that_hold:
-        connection.execute(f"CREATE VIEW {declared.name} AS SELECT {columns} FROM {every} {those_that_hold}")
+        connection.execute(f"CREATE {temporary}VIEW {declared.name} AS SELECT {columns} FROM {every} {those_that_hold}")
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, declared: Table, *, walled: bool) -> str:
