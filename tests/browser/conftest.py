@@ -17,11 +17,13 @@ from typing import Any
 
 import httpx
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from dashboards.pages import PAGES
 from data.runs import read_run
 from data.settings import CHECKOUT
+from data.views import read
 from data.writer import Lake
 from flows.parameters import LiveParameters
 from flows.parity import check_parity
@@ -73,13 +75,29 @@ Serve = Callable[[Path], Dashboard]
 Visit = Callable[..., Page]
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that `make` fills for all the processes of a test run; nobody may change it."""
+    parent = factory.getbasetemp()
+    folder = (parent.parent if "PYTEST_XDIST_WORKER" in os.environ else parent) / name
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            unfinished = folder.with_name(f"{name}.unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def lake_of_the_flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake with two backtests of the sample, written by the flow."""
-    folder = tmp_path_factory.mktemp("dashboard") / "lake"
-    for options in RUNS:
-        backtest(folder, *options)
-    return folder
+
+    def make(folder: Path) -> None:
+        for options in RUNS:
+            backtest(folder / "lake", *options)
+
+    return made_once(tmp_path_factory, "lake_of_the_flow", make) / "lake"
 
 
 @dataclass
@@ -98,22 +116,26 @@ class Filled:
 @pytest.fixture(scope="session")
 def lake_for_every_page(lake_of_the_flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Filled:
     """The lake of the flow, with a sweep, and a session that was compared; in one candle it filled otherwise."""
-    folder = tmp_path_factory.mktemp("every_page")
-    lake = Lake(Path(shutil.copytree(lake_of_the_flow, folder / "lake")))
-    jarvis(lake.root, "sweep", "--grid", "fast=5:15:5", "--grid", "slow=20:40:10", "--split", "0.7", "--best", "0")
-    candles = random_candles(3, FIRST + 60)
-    lake.append("candles", candle_rows(candles))
-    parameters = LiveParameters(exchange=EXCHANGE, timeframe="1h", cash=50_000.0, params={"fast": 2, "slow": 4},
-                                history=500, stop_loss=0.01)  # fmt: skip
-    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JARVIS_STATE", str(folder / "state"))
-        replayed = replay(lake, candles, parameters, MARKET, FIRST, stack)
-        for position in range(FIRST, FIRST + 30):
-            (outcome,) = replayed.step(position)
-        check_parity(lake, outcome.run_id)
-        parity = read_run(lake, outcome.run_id, "parity")
-        lake.upsert("parity", parity.iloc[[5]].assign(verdict="fill", detail="bought at another price"))
-    return Filled(lake, outcome.run_id)
+
+    def make(folder: Path) -> None:
+        lake = Lake(Path(shutil.copytree(lake_of_the_flow, folder / "lake")))
+        jarvis(lake.root, "sweep", "--grid", "fast=5:15:5", "--grid", "slow=20:40:10", "--split", "0.7", "--best", "0")
+        candles = random_candles(3, FIRST + 60)
+        lake.append("candles", candle_rows(candles))
+        parameters = LiveParameters(exchange=EXCHANGE, timeframe="1h", cash=50_000.0, params={"fast": 2, "slow": 4},
+                                    history=500, stop_loss=0.01)  # fmt: skip
+        with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("JARVIS_STATE", str(folder / "state"))
+            replayed = replay(lake, candles, parameters, MARKET, FIRST, stack)
+            for position in range(FIRST, FIRST + 30):
+                (outcome,) = replayed.step(position)
+            check_parity(lake, outcome.run_id)
+            parity = read_run(lake, outcome.run_id, "parity")
+            lake.upsert("parity", parity.iloc[[5]].assign(verdict="fill", detail="bought at another price"))
+
+    lake = Lake(made_once(tmp_path_factory, "lake_for_every_page", make) / "lake")
+    rows = read(lake, "SELECT run_id FROM runs WHERE kind = 'paper'", None, tables={"runs"})
+    return Filled(lake, rows["run_id"][0].as_py())
 
 
 @pytest.fixture

@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 from data.writer import Lake
-from flows.cli import main
+from flows.cli import app, main
 from tests.servers.command_line import Done, Jarvis
 from tests.servers.practice_exchange import Practice, practice_exchange
+
+COMMAND = typer.main.get_command(app)
+"""Put together once: it takes longer than many a command."""
 
 
 @pytest.fixture
@@ -20,6 +24,7 @@ def jarvis(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     """The command line, in this process; there is no Prefect server."""
     monkeypatch.setenv("JARVIS_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("PREFECT_API_URL", "")
+    monkeypatch.setattr("flows.cli.app", COMMAND)
 
     def run(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["jarvis", *arguments])

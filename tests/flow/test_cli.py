@@ -1,4 +1,4 @@
-"""The command line, as a user calls it: a process, its output, its exit code."""
+"""The command line as a user calls it: its output and its exit code; of what ends well, mostly in its own process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from data.writer import Lake
 from flows.cli import app
 from flows.options import flag
 from flows.parameters import CollectParameters, LiveParameters, PortfolioParameters
+from tests.servers.command_line import Jarvis, fails
 from tests.servers.processes import BIN, environment
 
 JARVIS = BIN / "jarvis"
 
 
-def jarvis(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [JARVIS, *arguments],
         env=environment(COLUMNS=200, PYTHONWARNINGS="error::DeprecationWarning:data"),
@@ -54,7 +55,7 @@ def there(filled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_help_names_every_command_and_the_exit_codes() -> None:
-    done = jarvis("--help")
+    done = process("--help")
     assert done.returncode == 0
     for word in (
         "up",
@@ -99,7 +100,7 @@ def test_every_field_of_a_model_is_an_option_in_the_fields_own_words(command: st
 
 
 def test_backtest_prints_both_tables_of_the_lesson_and_the_run(lake: Lake) -> None:
-    done = jarvis(
+    done = process(
         "backtest", "--param", "fast=20", "--param", "slow=60", "--start", "2020-01-01", "--end", "2023-01-01"
     )
     assert done.returncode == 0, done.stderr
@@ -107,14 +108,14 @@ def test_backtest_prints_both_tables_of_the_lesson_and_the_run(lake: Lake) -> No
         assert word in done.stdout
 
 
-def test_sql_answers_as_a_table_csv_and_json(there: Path) -> None:
+def test_sql_answers_as_a_table_csv_and_json(jarvis: Jarvis, there: Path) -> None:
     query = "select side, count(*) as n, round(sum(profit), 2) as profit from trades group by side"
     table = jarvis("sql", query)
-    assert table.returncode == 0, table.stderr
-    assert "long" in table.stdout
-    rows = json.loads(jarvis("sql", query, "--json").stdout)
+    assert table.code == 0, table.err
+    assert "long" in table.out
+    rows = jarvis("sql", query, "--json").json
     assert [(row["side"]) for row in rows] == ["long"]
-    written = list(csv.DictReader(io.StringIO(jarvis("sql", query, "--format", "csv").stdout)))
+    written = list(csv.DictReader(io.StringIO(jarvis("sql", query, "--format", "csv").out)))
     assert [(row["side"], int(row["n"]), float(row["profit"])) for row in written] == [
         (row["side"], row["n"], row["profit"]) for row in rows
     ]
@@ -150,17 +151,22 @@ def test_sql_answers_as_a_table_csv_and_json(there: Path) -> None:
         (["sql", "select * from read_csv('/etc/passwd')"], "/etc/passwd"),
         (["sql", "select 1", "--format", "xml"], "table, csv, json"),
         (["strategies", "check", "nothing"], "unknown strategy 'nothing'"),
-        (["backtest", "--no-such-option"], "No such option"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(lake: Lake, arguments: list[str], words: str) -> None:
-    done = jarvis(*arguments)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    if "No such option" not in words:  # typer frames its own
-        assert len(done.stderr.strip().splitlines()) == 1
-    assert done.stdout == ""
+def test_bad_input_is_one_line_and_exit_code_2(jarvis: Jarvis, lake: Lake, arguments: list[str], words: str) -> None:
+    fails(jarvis(*arguments), 2, words)
+    assert lake.version("runs") == -1
+
+
+def test_an_unknown_option_and_an_unknown_strategy_are_refused_in_a_process_too(lake: Lake) -> None:
+    for arguments, words in (
+        (["--no-such-option"], "No such option"),
+        (["--strategy", "macdd"], "did you mean 'macd'"),
+    ):
+        done = process("backtest", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
     assert lake.version("runs") == -1
 
 
@@ -174,7 +180,7 @@ def test_a_strategy_that_raises_is_one_line_and_exit_code_1(lake: Lake, tmp_path
         "    def generate(self, candles):\n"
         "        return candles.no_such_column\n"
     )
-    done = jarvis("backtest", "--strategy", "broken.py", cwd=tmp_path)
+    done = process("backtest", "--strategy", "broken.py", cwd=tmp_path)
     assert done.returncode == 1
     assert "broken.py" in done.stderr
     assert "no_such_column" in done.stderr
@@ -184,13 +190,13 @@ def test_a_strategy_that_raises_is_one_line_and_exit_code_1(lake: Lake, tmp_path
 
 def test_a_setting_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JARVIS_DASHBOARD_PORT", "ninety")
-    done = jarvis("backtest")
+    done = process("backtest")
     assert done.returncode == 2
     assert "JARVIS_DASHBOARD_PORT" in done.stderr
 
 
-def test_strategies_are_listed_with_their_parameters() -> None:
-    known = json.loads(jarvis("strategies", "--json").stdout)
+def test_strategies_are_listed_with_their_parameters(jarvis: Jarvis) -> None:
+    known = jarvis("strategies", "--json").json
     assert {
         "sma_crossover",
         "ema_crossover",
@@ -202,11 +208,11 @@ def test_strategies_are_listed_with_their_parameters() -> None:
         "buy_and_hold",
     } <= set(known)
     assert known["sma_crossover"]["properties"]["fast"]["default"] == 50
-    assert "sma_crossover" in jarvis("strategies").stdout
+    assert "sma_crossover" in jarvis("strategies").out
 
 
-def test_check_passes_an_honest_strategy_and_fails_one_that_looks_ahead(tmp_path: Path) -> None:
-    assert jarvis("strategies", "check", "sma_crossover").returncode == 0
+def test_check_passes_an_honest_strategy_and_fails_one_that_looks_ahead(jarvis: Jarvis, tmp_path: Path) -> None:
+    assert jarvis("strategies", "check", "sma_crossover").code == 0
     (tmp_path / "oracle.py").write_text(
         "from tasks.signal import Strategy\n"
         "class Oracle(Strategy):\n"
@@ -217,19 +223,19 @@ def test_check_passes_an_honest_strategy_and_fails_one_that_looks_ahead(tmp_path
         "        rises = candles.close.shift(-1) > candles.close\n"
         "        return rises.astype(float).to_frame('target')\n"
     )
-    done = jarvis("strategies", "check", "oracle.py", "--json", cwd=tmp_path)
-    assert done.returncode == 1
-    assert {finding["kind"] for finding in json.loads(done.stdout)["findings"]} == {"lookahead"}
+    done = jarvis("strategies", "check", str(tmp_path / "oracle.py"), "--json")
+    assert done.code == 1
+    assert {finding["kind"] for finding in done.json["findings"]} == {"lookahead"}
 
 
 def test_the_doctor_is_content_and_names_a_lake_that_cannot_be_written(
     there: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = jarvis("doctor", "--json")
+    done = process("doctor", "--json")
     assert done.returncode == 0, done.stdout
     assert {"Python", "packages", "lake", "table runs"} <= {finding["what"] for finding in json.loads(done.stdout)}
     monkeypatch.setenv("JARVIS_LAKE", "/proc/no/lake")
-    done = jarvis("doctor", "--json")
+    done = process("doctor", "--json")
     assert done.returncode == 1
     assert not next(finding for finding in json.loads(done.stdout) if finding["what"] == "lake")["ok"]
 
@@ -246,14 +252,14 @@ def test_a_full_disk_is_said_in_a_line_and_the_run_is_whole_once_there_is_room(
         pytest.skip("needs leave to mount a small disk")
     monkeypatch.setenv("JARVIS_LAKE", str(disk / "lake"))
     try:
-        full = jarvis("backtest")
+        full = process("backtest")
         assert full.returncode == 1
         assert full.stdout == ""
         assert full.stderr.splitlines()[-1].startswith("jarvis: disk full: nothing was written to")
-        assert json.loads(jarvis("sql", "select count(*) as n from runs", "--json").stdout) == [{"n": 0}]
+        assert json.loads(process("sql", "select count(*) as n from runs", "--json").stdout) == [{"n": 0}]
         subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)
-        assert jarvis("backtest").returncode == 0
-        asked = jarvis("sql", "select count(*) as rows, count(distinct ts) as days from signals", "--json")
+        assert process("backtest").returncode == 0
+        asked = process("sql", "select count(*) as rows, count(distinct ts) as days from signals", "--json")
         assert json.loads(asked.stdout) == [{"rows": 1509, "days": 1509}]
     finally:
         subprocess.run(["umount", disk], check=True)

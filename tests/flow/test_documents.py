@@ -58,7 +58,15 @@ def run(command: str, folder: Path) -> None:
         assert refusal in done.stderr.splitlines()[-1], told
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/strategies.md", "docs/sweeps.md", "docs/live.md"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        "README.md",
+        "docs/live.md",
+        pytest.param("docs/strategies.md", marks=pytest.mark.slow),
+        pytest.param("docs/sweeps.md", marks=pytest.mark.slow),
+    ],
+)
 def test_every_command_works_in_the_order_written(
     document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

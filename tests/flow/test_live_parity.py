@@ -97,7 +97,12 @@ def backtested(candles: pd.DataFrame, parameters: LiveParameters, first: int) ->
     [
         pytest.param("sma_crossover", {}, False, id="plain, every step opened anew"),
         pytest.param("donchian_breakout", STOPS, False, id="stops, every step opened anew"),
-        *(pytest.param(name, STOPS | LIMITS, True, id=f"{name}, limits, a stream") for name in STRATEGIES),
+        pytest.param("sma_crossover", STOPS | LIMITS, True, id="limits, a stream"),
+        *(
+            pytest.param(name, STOPS | LIMITS, True, id=f"{name}, limits, a stream", marks=pytest.mark.slow)
+            for name in STRATEGIES
+            if name != "sma_crossover"
+        ),
     ],
 )
 def test_the_session_is_the_backtest_bit_for_bit(lake: Lake, strategy: str, rules: dict[str, Any], kept: bool) -> None:

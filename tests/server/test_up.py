@@ -223,6 +223,7 @@ def test_prefects_own_command_line_starts_a_backtest_with_parameters(up: Up) -> 
     assert "macd" in run["tags"]
 
 
+@pytest.mark.slow
 def test_a_sweep_is_started_as_it_is_and_with_parameters(up: Up) -> None:
     by_itself = started(up, "sweep")
     chosen = {"strategy": "macd", "grid": {"fast": "4:8:2", "slow": "20,30"}, "memory": "4GB", "best": 0}
@@ -239,12 +240,14 @@ def test_a_sweep_is_started_as_it_is_and_with_parameters(up: Up) -> None:
     assert {"verdict", "sets", "progress"} <= {artifact["key"] for artifact in found}
 
 
+@pytest.mark.slow
 def test_a_sweep_that_cannot_be_is_a_failed_run_that_says_why(up: Up) -> None:
     run = started(up, "sweep", {"grid": {"fats": "4:8:2"}})
     assert run["state_name"] == "Failed"
     assert "unknown parameter of sma_crossover 'fats': did you mean 'fast'?" in run["state"]["message"]
 
 
+@pytest.mark.slow
 def test_a_portfolio_is_started_with_the_markets_that_are_traded(up: Up) -> None:
     wait_for(lambda: up.live_runs("COMPLETED"))  # so that the lake has their candles
     market = {"exchange": "practice", "timeframe": "1m", "symbols": ["BTC/USD", "ETH/USD"]}

@@ -501,7 +501,7 @@ def test_killed_at_any_call_of_the_exchange_a_decision_makes_one_order(lake: Lak
 @pytest.mark.parametrize(
     ("seed", "gaps", "extra"),
     [
-        (1, False, {}),
+        pytest.param(1, False, {}, marks=pytest.mark.slow),
         pytest.param(2, True, {"stop_loss": 0.03, "take_profit": 0.06, "trailing_stop": 0.05}, marks=pytest.mark.slow),
         (
             3,
