@@ -10,18 +10,20 @@ import functools
 import gc
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import duckdb
 from bokeh.document import Document
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from data.errors import LakeError
 from data.rows import one_line
 from data.tables import TABLES
-from data.views import connect, newest
+from data.views import connect, scan_of
 from data.writer import Lake
 
 P = ParamSpec("P")
@@ -30,6 +32,15 @@ Question = Callable[Concatenate[duckdb.DuckDBPyConnection, P], T]
 Mark = tuple[int, int]
 """Of a table: it changes with every commit."""
 Stamp = tuple[Mark, ...]
+
+
+class Opened(NamedTuple):
+    """A table: its mark, looked at before it was opened, and the SELECT over its rows."""
+
+    mark: Mark
+    delta: DeltaTable | None
+    scan: str
+
 
 POLL = 0.1
 """Seconds between two looks at the lake."""
@@ -58,10 +69,8 @@ class Edition:
         """Open the lake as it is now; of what has not changed since the edition `before` no log is read again."""
         self.stamp = stamp(lake)
         self._root = str(lake.root)
-        self._scans: dict[str, tuple[Mark, str]] = (
-            {} if lake.remote else _scans(lake, {} if before is None else before._scans)
-        )
-        self._connection = connect(lake, scans={name: scan for name, (_, scan) in self._scans.items()})
+        self._opened: dict[str, Opened] = {} if lake.remote else _opened(lake, {} if before is None else before._opened)
+        self._connection = connect(lake, scans={name: table.scan for name, table in self._opened.items()})
         self.answers: dict[Any, asyncio.Future[Any]] = {}
 
     def answer(self, question: Question[..., T], *details: Any) -> T:
@@ -280,18 +289,25 @@ def _mark(lake: Lake, name: str) -> Mark:
         return 0, 0
 
 
-def _scans(lake: Lake, known: dict[str, tuple[Mark, str]]) -> dict[str, tuple[Mark, str]]:
-    """Return for each table that can be read its mark and the SELECT over its rows; `known` are those of before."""
-    scans = {}
+def _opened(lake: Lake, known: Mapping[str, Opened]) -> dict[str, Opened]:
+    """Return the tables that can be read, by name; of those that are `known` from before only news are read."""
+    opened = {}
     # As `connect` does: who is in `runs` is whole in the others, so these are looked at once that is opened.
     for name in sorted(TABLES, key=lambda name: name != "runs"):
-        mark = _mark(lake, name)
-        if name in known and known[name][0] == mark:
-            scans[name] = known[name]
-            continue
+        mark, before = _mark(lake, name), known.get(name)
         with contextlib.suppress(LakeError, OSError):  # `connect` says why
-            scans[name] = mark, newest(lake, name)
-    return scans
+            opened[name] = before if before and before.mark == mark else _renewed(lake, name, mark, before)
+    return opened
+
+
+def _renewed(lake: Lake, name: str, mark: Mark, before: Opened | None) -> Opened:
+    """Open a table that had commits since `before`; if its log has only grown since, read what is new in it."""
+    if before is not None and before.delta is not None and mark[1] > before.mark[1]:
+        with contextlib.suppress(DeltaError):
+            before.delta.update_incremental()
+            return Opened(mark, before.delta, scan_of(lake, name, before.delta))
+    delta = lake.table(name)
+    return Opened(mark, delta, scan_of(lake, name, delta))
 
 
 def _count(log: Path, changed: int) -> int:  # noqa: ARG001  of a folder that does not change it is told once

@@ -171,7 +171,11 @@ def _create_views(
 
 def newest(lake: Lake, name: str) -> str:
     """Return a SELECT over all rows of a table of a lake in a folder, in its newest version. Raises LakeError."""
-    delta = lake.table(name)
+    return scan_of(lake, name, lake.table(name))
+
+
+def scan_of(lake: Lake, name: str, delta: DeltaTable | None) -> str:
+    """Return the same of an opened table, as it was when it was opened."""
     files = [] if delta is None else lake.files(name, delta)
     return empty(TABLES[name]) if delta is None or not files else scan(TABLES[name], delta, files)
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from data.runs import canonical, record_run
 from data.signals import signals_table
-from data.upkeep import compact
+from data.upkeep import compact, settle
 from data.writer import Lake
 
 RUN = "streamed-session"
@@ -28,6 +28,8 @@ COSTS = {"fee": 0.004, "slippage": 0.0005}
 _FILLED_EVERY = 7
 _BACKTEST_EVERY = 10
 _COMPACTED_EVERY = 100
+_SETTLED_EVERY = 24 * 60
+"""Bars, of minutes: the upkeep of each night."""
 _TABLES = ("candles", "equity", "signals", "decisions", "orders", "fills")
 
 
@@ -53,6 +55,8 @@ class StreamedSession:
         if bar % _COMPACTED_EVERY == 0:
             for name in _TABLES:
                 compact(self.lake, name)
+        if bar % _SETTLED_EVERY == 0:
+            settle(self.lake)
 
     def _write(self, bars: Sequence[int]) -> None:
         ts = pd.DatetimeIndex([START + bar * MINUTE for bar in bars]).as_unit("us")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,6 @@ from dashboards import queries, row_queries
 from dashboards.hub import Edition, Hub, background, stamp
 from data.errors import LakeError
 from data.tables import TABLES
-from data.views import newest
 from data.writer import Lake
 from tests.unit import dashboard_lake as rows
 from tests.unit.lake_rows import data_files
@@ -293,24 +293,48 @@ def test_a_new_version_reads_the_logs_of_what_changed_alone(lake: Lake, monkeypa
     table = Lake.table
     monkeypatch.setattr(Lake, "table", lambda lake, name: opened.append(name) or table(lake, name))
     second = Edition(lake, first)
-    assert opened == ["candles"]
+    assert opened == ["candles"]  # which was not there before
+    opened.clear()
+    lake.append("candles", rows.candles(2).assign(symbol="ETH/USD"))
+    third = Edition(lake, second)
+    assert opened == ["candles"]  # by the writer
+    assert third.answer(lambda lake: lake.execute("SELECT count(*) FROM candles").fetchall()) == [(5,)]
     assert second.answer(lambda lake: lake.execute("SELECT count(*) FROM candles").fetchall()) == [(3,)]
-    assert second.answer(run_ids) == first.answer(run_ids) == ["run-1"]
+    assert third.answer(run_ids) == second.answer(run_ids) == first.answer(run_ids) == ["run-1"]
 
 
 def test_a_run_that_lands_while_a_version_is_opened_is_whole_in_it_or_absent(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def beside_a_writer(lake: Lake, name: str) -> str:
+    def beside_a_writer(lake: Lake, name: str, *rest: Any) -> Any:
         if name == "runs":
             rows.record(lake, "run-2")
-        return newest(lake, name)
+        return renewed(lake, name, *rest)
 
     rows.record(lake)
     first = Edition(lake)
     rows.record(lake, "run-1b")
-    monkeypatch.setattr(hub_module, "newest", beside_a_writer)
+    renewed = hub_module._renewed
+    monkeypatch.setattr(hub_module, "_renewed", beside_a_writer)
     second = Edition(lake, first)
     assert sorted(second.answer(run_ids)) == ["run-1", "run-1b", "run-2"]
     counted = second.answer(lambda lake: lake.execute("SELECT run_id, count(*) FROM equity GROUP BY ALL").fetchall())
     assert sorted(counted) == [("run-1", 10), ("run-1b", 10), ("run-2", 10)]
+
+
+def test_a_lake_that_was_begun_anew_is_read_anew(lake: Lake) -> None:
+    rows.record(lake)
+    first = Edition(lake)
+    shutil.rmtree(lake.root)
+    for number in range(3):
+        rows.record(lake, f"other-{number}")
+    second = Edition(lake, first)
+    with pytest.raises(LakeError):
+        second.answer(run_ids)  # its log looks as if it had grown; `Hub` then looks at the lake afresh
+
+    async def ask() -> list[str]:
+        hub = Hub(lake)
+        hub._before = first
+        return await hub.ask(run_ids)
+
+    assert sorted(asyncio.run(ask())) == ["other-0", "other-1", "other-2"]
