@@ -113,7 +113,7 @@ def connect(
 
     With `walled`, for SQL that a person typed: no statement can reach a file, the network or an extension, so nothing
     in the lake can be changed. `limits` are further settings of DuckDB, such as memory_limit and threads. `scans` are
-    answers of `newest`, by table: these are not looked for again.
+    answers of `scan_of`, by table: these are not opened again.
     """
     connection = _settled(duckdb.connect(":memory:", config=_OURS | (_WALLS if walled else {}) | dict(limits)))
     connection.execute("CREATE SCHEMA jarvis")
@@ -169,13 +169,8 @@ def _create_views(
         connection.execute(f"CREATE {temporary}VIEW portfolio AS {PORTFOLIO}")
 
 
-def newest(lake: Lake, name: str) -> str:
-    """Return a SELECT over all rows of a table of a lake in a folder, in its newest version. Raises LakeError."""
-    return scan_of(lake, name, lake.table(name))
-
-
 def scan_of(lake: Lake, name: str, delta: DeltaTable | None) -> str:
-    """Return the same of an opened table, as it was when it was opened."""
+    """Return a SELECT over all rows of a table, as it was opened, of a lake in a folder."""
     files = [] if delta is None else lake.files(name, delta)
     return empty(TABLES[name]) if delta is None or not files else scan(TABLES[name], delta, files)
 
@@ -200,9 +195,9 @@ def _create_view(
 
 def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, declared: Table, *, walled: bool) -> str:
     """Return a SELECT over all rows of a table, in its newest version."""
-    if not walled and not lake.remote:
-        return newest(lake, declared.name)
     delta = lake.table(declared.name)
+    if not walled and not lake.remote:
+        return scan_of(lake, declared.name, delta)
     files = [] if delta is None else lake.files(declared.name, delta)
     return empty(declared) if delta is None or not files else _registered(connection, lake, declared, delta, files)
 

@@ -225,7 +225,7 @@ def test_an_order_is_told_with_its_events_and_its_fill(traded: Traded, looked: P
     assert re.fullmatch(r"intent \S+ \S+ → sent \S+ \S+ → accepted \S+ \S+ → filled \S+ \S+", told[-1][5])
     first = fills.sort_values("ts").iloc[0]
     assert told[-1][0] == first["order_id"]
-    assert told[-1][6:] == [f"{first[name]:,.8g}" for name in ("amount", "price", "fee")]
+    assert told[-1][6:] == [*(f"{first[name]:,.8g}" for name in ("amount", "price")), f"{first['fee']:,.2f}"]
 
 
 def test_what_is_unexplained_comes_first_and_is_marked_while_it_stands(looked: Page) -> None:
