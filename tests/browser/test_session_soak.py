@@ -26,10 +26,10 @@ BARS = int(os.environ.get("JARVIS_SOAK_BARS", "300"))
 HISTORY = 2_100
 """So many bars are merged in the charts, which then have about the same number of candles throughout."""
 
-SEEN_EVERY = 10 if BARS > 1_000 else 1
-"""The page is waited for at every so many bars; what it lists at each check tells whether one was missed."""
-
 CHECKED_EVERY = min(50, max(1, BARS // 6))
+SEEN_EVERY = CHECKED_EVERY if BARS > 1_000 else 1
+"""Bars until the page is waited for; that none is missed is told by what it lists at each check."""
+
 LISTED = 100
 
 _ZOOM = """width => {
