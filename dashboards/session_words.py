@@ -27,7 +27,6 @@ _QUIET = {"unchanged", "warm_up", "missed"}
 _LEEWAY = 15.0
 """Seconds, or a quarter of a candle where that is less, in which a candle that has closed may be decided."""
 
-
 _UNITS = {"Profit": "quote", "Return": "fraction", "Fee": "quote", "Fees": "quote"}
 """Units of columns of `listing`; what has none is a price or an amount."""
 

@@ -79,14 +79,9 @@ def read_unrecorded(lake: Lake, name: str, delta: DeltaTable | None, run: str, c
     By DuckDB, which reads a text as a text: Arrow knows two kinds, a merge writes the one and an append the other, and
     it cannot compare them.
     """
-    declared = TABLES[name]
-    files = [] if delta is None else lake.files(name, delta)
     listed = ", ".join(f'"{column}"' for column in columns)
     with _passing() as connection:
-        source = empty(declared)
-        if delta is not None and files:
-            remote = lake.remote
-            source = _registered(connection, lake, declared, delta, files) if remote else scan(declared, delta, files)
+        source = _rows(connection, lake, TABLES[name], delta)
         try:
             query = connection.sql(f"SELECT {listed} FROM ({source}) WHERE run_id = ?", params=[run])
             rows: pa.Table = query.to_arrow_table()
@@ -158,7 +153,9 @@ def _create_views(
     # A run is recorded after all that belongs to it: whoever is in this version of `runs` is whole in the others.
     for name in sorted(tables, key=lambda name: name != "runs"):
         try:
-            rows = scans[name] if name in scans else _rows(connection, lake, TABLES[name], walled=walled)
+            rows = (
+                scans[name] if name in scans else _rows(connection, lake, TABLES[name], lake.table(name), walled=walled)
+            )
             _create_view(connection, TABLES[name], rows, recorded, temporary)
         except (LakeError, duckdb.Error, OSError) as error:
             reason = one_line(error) if isinstance(error, LakeError) else f"table {name}: {one_line(error)}"
@@ -193,9 +190,15 @@ def _create_view(
         connection.execute(f"CREATE {temporary}VIEW {declared.name} AS SELECT {columns} FROM {every} {those_that_hold}")
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, declared: Table, *, walled: bool) -> str:
-    """Return a SELECT over all rows of a table, in its newest version."""
-    delta = lake.table(declared.name)
+def _rows(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    declared: Table,
+    delta: DeltaTable | None,
+    *,
+    walled: bool = False,
+) -> str:
+    """Return a SELECT over all rows of a table, as it was opened."""
     if not walled and not lake.remote:
         return scan_of(lake, declared.name, delta)
     files = [] if delta is None else lake.files(declared.name, delta)
