@@ -23,11 +23,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from benchmarks import floor, peers
 from benchmarks.backtest import peak_memory
 from benchmarks.market import CASH, FEE, walk
-from flows.trials import Rows, Trials
+from flows.trials import Trials
 from tasks.signal import Strategy
 from tasks.signal.registry import find
 
@@ -79,10 +81,10 @@ def market(length: int, shift: int = 0) -> pd.DataFrame:
     return candles.round(2)
 
 
-def sweep(candles: pd.DataFrame, strategy: type[Strategy], sets: Sequence[tuple[int, dict[str, str]]]) -> Rows:
+def sweep(candles: pd.DataFrame, strategy: type[Strategy], sets: Sequence[tuple[int, dict[str, str]]]) -> pa.Table:
     """Do what the flow does with its candles and sets."""
     trials = Trials(candles, strategy, {}, MANIFEST)
-    return [row for start in range(0, len(sets), CHUNK) for row in trials.run(sets[start : start + CHUNK])]
+    return pa.concat_tables(trials.run(sets[start : start + CHUNK]) for start in range(0, len(sets), CHUNK))
 
 
 def timed(work: Callable[[], object], repeats: int) -> tuple[float, float]:
@@ -139,7 +141,7 @@ def print_peers(sizes: Sequence[tuple[int, int]], repeats: int, *, with_peer: bo
         least = timed(lambda: floor.sweep(opens, closes, TICKS, pairs, threads), 2 * repeats)  # noqa: B023
         wanted = with_peer and count * length <= 10**8
         peer = vectorbt({"open": opens, "close": closes, "pairs": pairs}, "pairs") if wanted else None
-        trades = sum(row["trades"] for row in rows)
+        trades = pc.sum(rows["trades"]).as_py()
         print(f"| {against(f'{count:,} pairs x {length:,}', ours, least, peer, trades)} |", flush=True)
 
 
@@ -148,15 +150,15 @@ def print_symbols(count: int, length: int, repeats: int, *, with_peer: bool) -> 
     sma, several = find("sma_crossover"), [market(length, 1000 * shift) for shift in range(count)]
     chosen = sets_of([(10, 20)])
 
-    def run() -> Rows:
+    def run() -> pa.Table:
         with ThreadPoolExecutor(floor.threads_here()) as threads:
-            return [
-                rows[0] for rows in threads.map(lambda candles: Trials(candles, sma, {}, MANIFEST).run(chosen), several)
-            ]
+            return pa.concat_tables(
+                threads.map(lambda candles: Trials(candles, sma, {}, MANIFEST).run(chosen), several)
+            )
 
     columns = {name: np.column_stack([candles[name] for candles in several]) for name in ("open", "close")}
     peer = vectorbt(columns | {"pairs": [(10, 20)]}, "symbols") if with_peer else None
-    trades = sum(row["trades"] for row in run())
+    trades = pc.sum(run()["trades"]).as_py()
     print(f"| {against(f'{count:,} symbols x {length:,}', timed(run, repeats), None, peer, trades)} |", flush=True)
 
 
@@ -180,7 +182,7 @@ def print_others(length: int, repeats: int) -> None:
         grid = np.stack(np.meshgrid(*axes.values(), indexing="ij"), axis=-1).reshape(-1, len(axes))
         text = [{axis: f"{value:g}" for axis, value in zip(axes, point, strict=True)} for point in grid.tolist()]
         sets, strategy = list(enumerate(text, 1)), find(name)
-        trades = sum(row["trades"] for row in sweep(candles, strategy, sets))
+        trades = pc.sum(sweep(candles, strategy, sets)["trades"]).as_py()
         each = timed(lambda: sweep(candles, strategy, sets), repeats)[1] / len(sets) * 1e3  # noqa: B023
         first = first or each
         print(f"| {name} | {2 * trades / len(sets):,.0f} | {each:.3f} | {each / first:.2f} |", flush=True)

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from data.errors import BadInput
 from data.timeframe import parse_timeframe
 from flows.parameters import SweepParameters
-from flows.spec import folds_of
+from flows.spec import RUNGS, folds_of
 from tasks.evaluate.trial import kept_every
 from tasks.signal import Strategy
 from tasks.signal.grid import Grid
@@ -42,6 +42,15 @@ A_RETURN = 60
 """Bytes of a return that a set keeps for the verdict, which has several matrices of them: measured were 40."""
 LOADED = 320_000_000
 """Bytes of what is loaded and compiled only when the first set is tried (260 MB), and of the verdict's own (60 MB)."""
+READY = 2**30
+"""Bytes of series that a search keeps ready beside the two of any sweep, where nothing is said of memory."""
+
+
+class Room(NamedTuple):
+    """What a sweep may have in this process: threads, None for all, and series that are kept ready."""
+
+    threads: int | None
+    held: int
 
 
 @dataclass(frozen=True)
@@ -63,29 +72,34 @@ def fitting(
     wanted: int,
     series: Sequence[Mapping[str, Any]],
     say: Callable[[str], None],
-) -> int | None:
-    """Say what the sweep takes, and return how many threads it may have in this process: None, all of them.
+) -> Room:
+    """Say what the sweep takes, and return what it may have of threads and series.
 
-    `series` has the manifest of the sweep on each. Raises BadInput where it is more than the parameters allow, with
-    what fits.
+    `series` has the manifest of the sweep on each. A search comes back to all of them with each batch, so that as many
+    are kept as there is room for. Raises BadInput where it is more than the parameters allow, with what fits.
     """
     candles, returns = [told["candles"] for told in series], max(map(periods, series))
     beside = max(_beside(parameters, told) for told in series)
     shares = find(parameters.strategy).shared.__func__ is not Strategy.shared.__func__  # type: ignore[attr-defined]
-    windows = sum(axis.count for axis in grid.axes.values())
+    windows = sum(axis.count for axis in grid.axes.values()) * (1 if parameters.pruner is None else 1 + len(RUNGS))
     most, all_threads = parameters.memory, os.cpu_count() or 1
 
-    def with_threads(count: int) -> Need:
-        return need(wanted, len(series), max(candles), returns, windows, count, beside=beside, shares=shares)
+    def with_(threads: int, held: int) -> Need:
+        sizes = (wanted, len(series), max(candles), returns, windows, threads, held)
+        return need(*sizes, beside=beside, shares=shares)
 
-    threads = next((n for n in range(all_threads, 1, -1) if most is None or with_threads(n).total <= most), 1)
-    found = with_threads(threads)
+    least = min(2, len(series))
+    room = with_(1, least).total + READY if most is None else most
+    back = len(series) if parameters.optuna is not None else least
+    held = next((n for n in range(back, least, -1) if with_(1, n).total <= room), least)
+    threads = next((n for n in range(all_threads, 1, -1) if most is None or with_(n, held).total <= most), 1)
+    found = with_(threads, held)
     if most is not None and found.total > most:
         raise BadInput(_refusal(found, wanted, most))
     sets = f"{wanted:,} sets on {len(series)} series" if len(series) > 1 else f"{wanted:,} sets"
     allowed = "" if most is None else f" of {size(most)}"
     say(f"{sets}, {sum(candles):,} candles: about {size(found.total)} of memory{allowed}")
-    return None if most is None else threads
+    return Room(None if most is None else threads, held)
 
 
 def _refusal(found: Need, wanted: int, most: int) -> str:
@@ -119,15 +133,23 @@ def _beside(parameters: SweepParameters, told: Mapping[str, Any]) -> int:
 
 
 def need(
-    sets: int, series: int, candles: int, returns: int, windows: int, threads: int, *, beside: int = 0, shares: bool
+    sets: int,
+    series: int,
+    candles: int,
+    returns: int,
+    windows: int,
+    threads: int,
+    held: int,
+    *,
+    beside: int = 0,
+    shares: bool,
 ) -> Need:
     """Estimate what a process takes, on top of what it has taken already.
 
-    `candles` are those of the longest series, of which two are held at a time, with so many bytes `beside` them;
+    `candles` are those of the longest series, of which so many are `held` at a time, with bytes `beside` them;
     `returns` are those of a set, which not all sets of a large sweep keep; `windows` is how many values the axes of the
     grid have together, for each of which a strategy that `shares` may remember an array. Series are judged one by one.
     """
-    held = min(2, series)
     remembered = min(REMEMBERED, 8 * candles * windows) if shares else 0
     fixed = _taken() + LOADED + held * (A_CANDLE * candles + beside + remembered) + threads * A_THREAD * candles
     kept = -(-sets // kept_every(sets, returns)) * returns

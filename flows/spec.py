@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from data.candles import fingerprint, read_candles
 from data.errors import BadInput, LakeError
+from data.rows import conform
 from data.runs import SWEEPING, code_version, run_id
 from data.tables import TABLES
 from data.timeframe import parse_timeframe
@@ -33,9 +34,6 @@ SCHEMA = TABLES["sweeps"].schema
 RUNGS = {"quarter": 4, "half": 2}
 """By which share of the candles a set can be given up; the stretch of each begins with the first candle."""
 
-_HELD = 2
-"""Series that a worker keeps ready: tasks come series by series."""
-
 _reading = RLock()
 
 
@@ -51,7 +49,8 @@ class Spec:
     """All that a worker needs to try sets of a sweep: a few kilobytes, whatever the candles.
 
     `strategy` is a name, or the path of a file with its class; `manifest` the sweep's, as JSON; `wanted` its number of
-    sets. `rung` asks for the objective on one of RUNGS alone; `threads` is how many to use, None all the machine's.
+    sets. `rung` asks for the objective on one of RUNGS alone; `threads` is how many to use, None all the machine's;
+    `held` how many series to keep ready: tasks of a grid come series by series, those of a search in turns.
     """
 
     lake: str
@@ -61,6 +60,7 @@ class Spec:
     wanted: int
     rung: str | None = None
     threads: int | None = None
+    held: int = 2
 
     @property
     def told(self) -> dict[str, Any]:
@@ -98,10 +98,12 @@ def try_sets(spec: Spec, sets: Sets) -> Tried:
     start = time.perf_counter()
     grid, own = read_grid(spec.told["parameters"]["grid"]), spec.told
     with _reading:
-        trials = _trials(spec)
+        trials = _ready(spec).trials(spec)
     rows = trials.run([(int(number), grid.point(int(place))) for number, place in sets])
     same = {"run_id": spec.run_id, "symbol": own["symbol"], "timeframe": own["timeframe"], "wanted": spec.wanted}
-    return Tried(pa.Table.from_pylist([row | same for row in rows], SCHEMA), time.perf_counter() - start)
+    for name, value in same.items():
+        rows = rows.append_column(name, pa.repeat(value, len(rows)))
+    return Tried(conform(TABLES["sweeps"], rows), time.perf_counter() - start)
 
 
 def candles_of(spec: Spec) -> pd.DataFrame:
@@ -144,25 +146,47 @@ def _parsed(manifest: str) -> dict[str, Any]:
     return told
 
 
-@lru_cache(_HELD)
-def _candles(spec: Spec) -> tuple[pd.DataFrame, Detail | None]:
-    candles = candles_of(spec)
-    return candles, detail_of(spec, candles)
+class _Series:
+    """The candles of a sweep, checked and read once, and its trials on them, which share what tasks can share."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._told, self._strategy = spec.told, find(spec.strategy)
+        if self._told["code_version"] != code_version(SWEEPING):
+            raise BadInput(
+                "this process runs another version of Jarvis than the sweep: install the same one everywhere"
+            )
+        if source_hash(self._strategy) != self._told["strategy_code"]:
+            raise BadInput(f"the strategy {spec.strategy} is not the one that the sweep began with: its source differs")
+        self._candles = candles_of(spec)
+        self._detail = detail_of(spec, self._candles)
+        self._trials: dict[str | None, Trials] = {}
+
+    def trials(self, spec: Spec) -> Trials:
+        """Return the trials of a spec, on a rung or on all of the candles."""
+        if spec.rung not in self._trials:
+            self._trials[spec.rung] = self._begin(spec)
+        return self._trials[spec.rung]
+
+    def _begin(self, spec: Spec) -> Trials:
+        candles, detail, told, fixed = self._candles, self._detail, self._told, self._told["parameters"]["fixed"]
+        if spec.rung is not None:
+            first = slice(0, searched(told) // RUNGS[spec.rung])
+            detail, whole = detail and detail.part(first), told | {"split": None}
+            return Trials(candles.iloc[first], self._strategy, fixed, whole, detail, threads=spec.threads)
+        stretches = {str(number): fold.train for number, fold in enumerate(folds_of(told), 1)}
+        return Trials(candles, self._strategy, fixed, told, detail, spec.wanted, stretches, spec.threads)
 
 
-@lru_cache(_HELD)
-def _trials(spec: Spec) -> Trials:
-    """Return the trials of a spec, which share what can be shared among the tasks of this process."""
-    told = spec.told
-    if told["code_version"] != code_version(SWEEPING):
-        raise BadInput("this process runs another version of Jarvis than the sweep: install the same one everywhere")
-    strategy = find(spec.strategy)
-    if source_hash(strategy) != told["strategy_code"]:
-        raise BadInput(f"the strategy {spec.strategy} is not the one that the sweep began with: its source differs")
-    (candles, detail), fixed = _candles(replace(spec, rung=None)), told["parameters"]["fixed"]
-    if spec.rung is not None:
-        first = slice(0, searched(told) // RUNGS[spec.rung])
-        detail = detail and detail.part(first)
-        return Trials(candles.iloc[first], strategy, fixed, told | {"split": None}, detail, threads=spec.threads)
-    stretches = {str(number): fold.train for number, fold in enumerate(folds_of(told), 1)}
-    return Trials(candles, strategy, fixed, told, detail, spec.wanted, stretches, spec.threads)
+_held: dict[Spec, _Series] = {}
+"""Series that this process keeps ready, the one used last at the end."""
+
+
+def _ready(spec: Spec) -> _Series:
+    """Return the series of a spec; what was not used for longest makes room for it."""
+    whole = replace(spec, rung=None)
+    if (found := _held.pop(whole, None)) is None:
+        while len(_held) >= spec.held:
+            del _held[next(iter(_held))]
+        found = _Series(whole)
+    _held[whole] = found
+    return found

@@ -71,9 +71,9 @@ def sweep(parameters: SweepParameters) -> list[Sweep]:
     lake, grid = Lake.open(), read_grid(parameters.grid)
     wanted = _wanted(grid, parameters)
     plans = _plans(lake, parameters, grid, wanted)
-    threads = fitting(parameters, grid, wanted, [plan.spec.told for plan in plans], say)
+    room = fitting(parameters, grid, wanted, [plan.spec.told for plan in plans], say)
     with crew(parameters.runner, parameters.address) as workers, progress(parameters.title, "progress") as show:
-        specs = [replace(plan.spec, threads=workers.threads or threads) for plan in plans]
+        specs = [replace(plan.spec, threads=workers.threads or room.threads, held=room.held) for plan in plans]
         plans = [replace(plan, spec=spec) for plan, spec in zip(plans, specs, strict=True)]
 
         def report() -> None:

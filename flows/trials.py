@@ -11,22 +11,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from data.errors import JarvisError
 from data.runs import canonical
+from data.tables import TABLES
 from data.timeframe import parse_timeframe
 from flows.terms import terms_in
 from tasks.backtest import Detail
 from tasks.backtest.sweep import Course
 from tasks.engine.changes import Changes, changes_of, checked, cut
 from tasks.engine.inputs import in_microseconds
-from tasks.evaluate.trial import OBJECTIVES, Stretch, kept_every
+from tasks.evaluate.trial import BLOCK_NAMES, OBJECTIVES, Stretch, kept_every
 from tasks.signal import Strategy
 from tasks.signal.registry import build
 from tasks.signal.signals import signals, warmup_of
 
-Rows = list[dict[str, Any]]
+Floats = npt.NDArray[np.float64]
 Shared = Callable[[Any], Changes]
+
+_SCHEMA = TABLES["sweeps"].schema
 
 _BLOCKS_A_THREAD = 8
 """Into which the sets are cut, so that the threads end together."""
@@ -34,7 +38,6 @@ _AT_ONCE = 2**22
 """Equities that a thread keeps at most, which bounds its memory."""
 
 _COLUMNS_OUT = ("cumulative_return", "sharpe_ratio", "max_drawdown", "trades")
-_COUNTS = ("observations", "trades")
 _COLUMNS = (
     *("observations", "annual_return", "cumulative_return", "annual_volatility", "sharpe_ratio", "sortino_ratio"),
     *("max_drawdown", "trades", "win_rate", "profit_factor", "exposure_time", "fees_paid"),
@@ -50,7 +53,7 @@ class Part:
     stretch: Stretch
     course: Course
 
-    def figures(self, targets: Sequence[Changes]) -> tuple[dict[str, npt.NDArray[np.float64]], Any, Any]:
+    def figures(self, targets: Sequence[Changes]) -> tuple[dict[str, Floats], Floats, Any]:
         """Backtest targets over all the candles; return their figures, and what they come from."""
         measured = self.course.measure([cut(target, self.span) for target in targets])
         return self.stretch.many(measured.values, measured.tallies), measured.values, measured.tallies
@@ -86,46 +89,53 @@ class Trials:
         self._every = kept_every(wanted, len(self._parts[0].stretch.ends))
         self._stretches = {name: part_of(candles, span, manifest, detail) for name, span in (stretches or {}).items()}
 
-    def run(self, sets: Sequence[tuple[int, dict[str, str]]]) -> Rows:
-        """Try numbered sets and return their rows as in the table sweeps, without `run_id`, in the order given."""
+    def run(self, sets: Sequence[tuple[int, dict[str, str]]]) -> pa.Table:
+        """Try numbered sets and return their rows in the order given, with the columns of `sweeps` that are their own.
+
+        What a sweep has none of, as figures out-of-sample without a split, has no column.
+        """
         most = max(1, _AT_ONCE // max(len(part.stretch.ends) for part in self._parts))
         size = max(1, min(most, -(-len(sets) // (_BLOCKS_A_THREAD * self._threads))))
         blocks = [sets[start : start + size] for start in range(0, len(sets), size)]
         if len(blocks) < 2:
             return self._rows(sets)
         with ThreadPoolExecutor(self._threads) as threads:
-            return [row for rows in threads.map(self._rows, blocks) for row in rows]
+            return pa.concat_tables(threads.map(self._rows, blocks))
 
-    def _rows(self, sets: Sequence[tuple[int, dict[str, str]]]) -> Rows:
+    def _rows(self, sets: Sequence[tuple[int, dict[str, str]]]) -> pa.Table:
         """Try some sets, all of their passes in one call."""
-        rows, targets = [], []
-        for number, chosen in sets:
-            row, target = self._begin(number, chosen)
-            rows.append(row)
-            if target is not None:
-                targets.append(target)
-        tried = [row for row in rows if row["failure"] is None]
-        for prefix, part, columns in zip(("", "out_"), self._parts, (_COLUMNS, _COLUMNS_OUT), strict=False):
+        begun = [self._begin(number, chosen) for number, chosen in sets]
+        targets = [target for _, target in begun if target is not None]
+        tried = np.array([target is not None for _, target in begun], np.bool_)
+        columns = {name: _array(name, [row[name] for row, _ in begun]) for name in ("number", "parameters", "failure")}
+        numbers = columns["number"].to_numpy()
+        found = self._figures(numbers[tried], targets)
+        if len(targets) < len(sets):
+            places = pa.array(np.cumsum(tried) - 1, mask=~tried)  # null in the rows of those that failed
+            found = {name: column.take(places) for name, column in found.items()}
+        return pa.table(columns | found)
+
+    def _figures(self, numbers: npt.NDArray[np.int64], targets: Sequence[Changes]) -> dict[str, pa.Array]:
+        """Return columns of what sets came to, given the numbers of the sets."""
+        columns: dict[str, pa.Array] = {}
+        for prefix, part, names in zip(("", "out_"), self._parts, (_COLUMNS, _COLUMNS_OUT), strict=False):
             found, values, tallies = part.figures(targets)
-            wanted: dict[str, list[Any]] = {prefix + name: _plain(name, found[name]) for name in columns}
-            wanted[f"{prefix}objective"] = _plain(self._objective, found[self._objective])
+            objective = found[self._objective]
+            columns |= {prefix + name: _array(prefix + name, found[name]) for name in names}
+            columns[f"{prefix}objective"] = _array(f"{prefix}objective", objective)
             if not prefix:
-                wanted["note"] = [
-                    None if value is not None else part.stretch.figures(values[row], tallies[row])[self._objective].note
-                    for row, value in enumerate(wanted["objective"])
-                ]
-                wanted["blocks"] = part.stretch.blocks(values, tallies)
-                wanted["returns"] = [
-                    part.stretch.returns(*run) if (row["number"] - 1) % self._every == 0 else None
-                    for row, run in zip(tried, zip(values, tallies, strict=True), strict=True)
-                ]
-            for row, figures in zip(tried, zip(*wanted.values(), strict=True), strict=True):
-                row.update(zip(wanted, figures, strict=True))
-        for name, part in self._stretches.items():
-            reached = _plain(self._objective, part.figures(targets)[0][self._objective])
-            for row, objective in zip(tried, reached, strict=True):
-                row.setdefault("stretches", []).append((name, objective))
-        return rows
+                notes = {
+                    row: part.stretch.figures(values[row], tallies[row])[self._objective].note
+                    for row in np.flatnonzero(np.isnan(objective)).tolist()
+                }
+                columns["note"] = _array("note", [notes.get(row) for row in range(len(targets))])
+                columns["blocks"] = _maps(BLOCK_NAMES, part.stretch.blocks(values, tallies))
+                kept = (numbers - 1) % self._every == 0
+                columns["returns"] = _lists(part.stretch.returns(values[kept], tallies[kept]), kept)
+        if self._stretches:
+            reached = [part.figures(targets)[0][self._objective] for part in self._stretches.values()]
+            columns["stretches"] = _maps(tuple(self._stretches), np.column_stack(reached), null=False)
+        return columns
 
     def _begin(self, number: int, chosen: dict[str, str]) -> tuple[dict[str, Any], Changes | None]:
         """Return what a set's row begins with, and its target; None with the failure in the row."""
@@ -149,10 +159,27 @@ def target_of(candles: pd.DataFrame, strategy: Strategy, shared: Shared | None) 
     return shared(strategy)
 
 
-def _plain(name: str, column: npt.NDArray[np.float64]) -> list[float | None]:
-    """Return a column as Python's own numbers, None for NaN."""
-    kind = int if name in _COUNTS else float
-    return [None if value != value else kind(value) for value in column.tolist()]  # noqa: PLR0124
+def _array(name: str, values: Any) -> pa.Array:
+    """Return a column of `sweeps`; NaN is null."""
+    return pa.array(values, _SCHEMA.field(name).type, from_pandas=True)
+
+
+def _maps(names: Sequence[str], values: Floats, *, null: bool = True) -> pa.Array:
+    """Return a map a row, by name; a row of NaN alone has none if `null`."""
+    count, width = values.shape
+    absent = np.append(np.isnan(values).all(axis=1) & null, False)
+    starts = pa.array(np.arange(count + 1, dtype=np.int32) * width, mask=absent)
+    return pa.MapArray.from_arrays(
+        starts, pa.array([*names] * count, pa.string()), pa.array(values.ravel(), from_pandas=True)
+    )
+
+
+def _lists(rows: Sequence[npt.NDArray[np.float32]], there: npt.NDArray[np.bool_]) -> pa.Array:
+    """Return the rows as lists, in the places that are there."""
+    sizes = np.zeros(len(there) + 1, np.int32)
+    sizes[1:][there] = [len(row) for row in rows]
+    starts = pa.array(np.cumsum(sizes, dtype=np.int32), mask=np.append(~there, False))
+    return pa.ListArray.from_arrays(starts, np.concatenate([*rows, np.empty(0, np.float32)]))
 
 
 def part_of(candles: pd.DataFrame, span: slice, manifest: Mapping[str, Any], detail: Detail | None = None) -> Part:

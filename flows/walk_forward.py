@@ -64,7 +64,7 @@ def walk_forward(spec: Spec, sets: pd.DataFrame) -> Walk | None:
             row |= {name: best[name] for name in ("number", "parameters")}
             row["objective"] = dict(best["stretches"])[str(number)]
             alone = Trials(until, strategy, {}, told | {"split": 0.5, "split_at": fold.test.start}, inside, threads=1)
-            (tried,) = alone.run([(best["number"], chosen)])
+            (tried,) = alone.run([(best["number"], chosen)]).to_pylist()
             row |= {name: tried.get(name) for name in _OUT}
             target = _target(until, build(strategy, chosen), fold)
         rows.append(row)

@@ -119,8 +119,8 @@ def check_prices(bars: Bars) -> None:
 
 def frozen(values: pd.Series | npt.ArrayLike) -> Floats:
     """Return a read-only array of floats; read-only always, as compiled code is made for one kind of array."""
-    if isinstance(values, pd.Series) and values.dtype != np.float64:
-        values = values.to_numpy(np.float64, na_value=np.nan)
+    if isinstance(values, pd.Series):
+        values = values.to_numpy() if values.dtype == np.float64 else values.to_numpy(np.float64, na_value=np.nan)
     array = np.ascontiguousarray(values, np.float64).view()
     array.flags.writeable = False
     return array

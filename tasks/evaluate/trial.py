@@ -25,7 +25,7 @@ OBJECTIVES = {
 }
 """What sets can be ranked by, higher being better; a ratio of one period ranks as the annual one, and needs no year."""
 
-_BLOCK_NAMES = tuple(f"{kind}{block}" for kind in "sq" for block in range(BLOCKS))
+BLOCK_NAMES = tuple(f"{kind}{block}" for kind in "sq" for block in range(BLOCKS))
 
 KEPT = 2**24
 """Returns of a sweep that the lake keeps, 64 MB; where its sets have more, those of every n-th set are kept."""
@@ -85,18 +85,16 @@ class Stretch:
                 column[row] = math.nan if value is None else value
         return columns
 
-    def blocks(self, values: Floats, tallies: Any) -> list[list[tuple[str, float]] | None]:
-        """Return the sums by stretch of time that the probability of overfitting needs, as a map with an order.
+    def blocks(self, values: Floats, tallies: Any) -> Floats:
+        """Return the sums by stretch of time that the probability of overfitting needs: a row a run, by BLOCK_NAMES.
 
-        None for a run with too few returns, or that was ruined.
+        NaN for a run with too few returns, or that was ruined.
         """
         if values.shape[1] < MIN_RETURNS:
-            return [None] * len(values)
-        sums = np.hstack(block_sums(returns_of(self.cash, values))).tolist()
-        return [
-            None if ruined else list(zip(_BLOCK_NAMES, row, strict=True))
-            for row, ruined in zip(sums, (tallies["ruin"] >= 0).tolist(), strict=True)
-        ]
+            return np.full((len(values), len(BLOCK_NAMES)), math.nan)
+        sums = np.hstack(block_sums(returns_of(self.cash, values)))
+        sums[tallies["ruin"] >= 0] = math.nan
+        return sums
 
     def _columns(self, values: Floats, tallies: Any) -> dict[str, Floats]:
         """Return the figures of accounts none of which is ruined."""
@@ -138,9 +136,12 @@ class Stretch:
     def _per_year(self) -> float:
         return periods_per_year(self.candle, self.calendar)
 
-    def returns(self, values: Floats, tally: Any) -> NDArray[np.float32]:
-        """Return the returns as the lake keeps them."""
-        return self._sample(values, tally).returns.astype(np.float32)
+    def returns(self, values: Floats, tallies: Any) -> list[NDArray[np.float32]]:
+        """Return the returns of many runs as the lake keeps them."""
+        rows = list(returns_of(self.cash, values).astype(np.float32))
+        for row in np.flatnonzero(tallies["ruin"] >= 0).tolist():
+            rows[row] = self._sample(values[row], tallies[row]).returns.astype(np.float32)
+        return rows
 
     def _sample(self, values: Floats, tally: Any) -> Sample:
         """Return the returns, which end at the candle that ruins the account."""

@@ -20,6 +20,7 @@ from data.upkeep import settle
 from data.views import read
 from data.writer import Lake
 from flows import runner
+from flows import spec as spec_module
 from flows.judge import judge_sweep
 from flows.memory import fitting
 from flows.parameters import SweepParameters, parse
@@ -54,6 +55,40 @@ def test_each_series_is_swept_and_its_rows_say_which(lake: Lake) -> None:
     assert [tuple(row.values()) for row in found] == [("A/USD", "1h", 9, 9), ("B/USD", "1h", 9, 9)]
     (alone,) = swept(**MINE | {"grid": GRID, "symbols": ("B/USD",)})
     assert alone.run_id == results[1].run_id  # the sweep of a series is the same, whatever it is swept with
+
+
+def test_a_search_reads_each_of_its_series_once_and_once_to_judge(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    three = ("A/USD", "B/USD", "C/USD")
+    fill(lake, three)
+    read_before, reads = spec_module.read_candles, list[str]()
+
+    def counted(lake: Lake, exchange: str, symbol: str, *series: Any, **reach: Any) -> pd.DataFrame:
+        reads.append(symbol)
+        return read_before(lake, exchange, symbol, *series, **reach)
+
+    monkeypatch.setattr(spec_module, "read_candles", counted)
+    swept(**BOTH | {"symbols": three, "optuna": 8, "batch": 2, "pruner": "median"})
+    assert sorted(reads) == sorted(2 * three)
+
+
+def test_as_many_series_are_kept_as_the_memory_allows() -> None:
+    parameters = {"grid": GRID, "symbols": [f"S{number}/USD" for number in range(9)], "optuna": 20}
+    told = {
+        "candles": 400_000,
+        "start": "2024-01-01T00:00:00+00:00",
+        "end": "2024-10-04T23:00:00+00:00",
+        "detail": None,
+    }
+
+    def held(**given: Any) -> int:
+        terms = parse(SweepParameters, parameters | given)
+        return fitting(terms, read_grid(GRID), 20, [told] * 9, lambda _: None).held
+
+    assert 2 < held() < held(memory="20GB") == 9
+    assert held(optuna=None, memory="20GB") == 2
+    with pytest.raises(BadInput, match="allow --memory") as refused:
+        held(memory="500MB")
+    assert held(memory=str(refused.value).split("--memory ")[1].split(",")[0]) == 2
 
 
 def test_a_series_without_candles_is_said_and_the_rest_goes_on(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
@@ -324,7 +359,7 @@ def test_memory_that_is_too_little_is_refused_with_what_would_do(jarvis: Jarvis,
     told = {"candles": 600, "start": "2024-01-01T00:00:00+00:00", "end": "2024-01-25T23:00:00+00:00", "detail": None}
     for given, wanted in (({"memory": enough}, 250_000), ({"memory": "2GB", "random": advised}, int(advised))):
         terms = parse(SweepParameters, parameters | given)
-        assert fitting(terms, read_grid(parameters["grid"]), wanted, [told], said.append) is not None
+        assert fitting(terms, read_grid(parameters["grid"]), wanted, [told], said.append).held == 1
     assert all("of memory of" in line for line in said)
     assert lake.version("sweeps") == -1
 

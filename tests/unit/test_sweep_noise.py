@@ -320,7 +320,7 @@ def tried_at_random(candles: pd.DataFrame, sets: int, seed: int) -> np.ndarray:
     columns = []
     for flips in lot.random((sets, len(candles))) < 0.05:
         measured = course.measure([changes_of(np.cumsum(flips) % 2.0)])
-        columns.append(stretch.returns(measured.values[0], measured.tallies[0]))
+        columns.append(stretch.returns(measured.values, measured.tallies)[0])
     return np.column_stack(columns).astype(np.float64)
 
 
@@ -356,7 +356,7 @@ def test_real_prices_in_another_order_prove_nothing(market_data: Path) -> None:
         for slow in range(50, 200, 15):
             means = [shuffled["close"].rolling(window).mean() for window in (fast, slow)]
             measured = course.measure([changes_of((means[0] > means[1]).to_numpy(float))])
-            columns.append(stretch.returns(measured.values[0], measured.tallies[0]))
+            columns.append(stretch.returns(measured.values, measured.tallies)[0])
     returns = np.column_stack(columns).astype(np.float64)
     _, verdict = judge(with_returns(returns), len(columns), market=market_of(shuffled, DAY).returns)
     assert verdict.words.startswith("not proven: ")
