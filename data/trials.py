@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import duckdb
@@ -24,19 +25,23 @@ MOST = 500
 _DAY = 86_400_000_000
 _STRIDE = f"CAST(ceil(count(*) OVER () / {MOST}) AS BIGINT)"
 
-_DECIDES = ("strategy_code", "sizing", "stops", "limits", "entries")
-"""What of a manifest makes another trial of a strategy with the same parameters."""
+_DECIDES = ("strategy_code", "sizing", "stops", "limits", "entries", "rebalancing", "markets.*.share")
+"""What of a manifest makes another trial of a strategy with the same parameters; the last two are a portfolio's."""
 
 
 def _how(manifest: str) -> str:
-    told = ", ".join(f"{manifest} ->> '$.{name}'" for name in _DECIDES)
+    told = ", ".join(f"CAST({manifest} ->> '$.{name}' AS VARCHAR)" for name in _DECIDES)
     return f"CASE WHEN json_valid({manifest}) THEN md5(concat_ws('|', {told})) END"
 
 
+_BASKET = """
+    coalesce(CASE WHEN json_valid(manifest) THEN list_sort(CAST(manifest -> '$.symbols' AS VARCHAR[])) END, [symbol])
+"""
+"""All symbols of a run, whatever their order: a portfolio's name does not tell them all."""
 _OWN = f"""
     WITH own AS (
         SELECT run_id, kind, strategy, {_how("manifest")} AS how, parameters, cash, start_ts, created_at FROM runs
-        WHERE exchange = $exchange AND symbol = $symbol AND timeframe = $timeframe
+        WHERE exchange = $exchange AND {_BASKET} = list_sort($symbols) AND timeframe = $timeframe
     )
 """
 _SPREAD = f"""{_OWN},
@@ -61,13 +66,24 @@ _CURVES = f"""{_OWN},
     chosen AS (
         SELECT run_id FROM latest QUALIFY (row_number() OVER (ORDER BY run_id) - 1) % {_STRIDE} = 0
     )
-    SELECT run_id, epoch_us(ts) // {_DAY} AS day, arg_max(equity, ts) AS equity, any_value(own.cash) AS cash
+    SELECT
+        run_id, epoch_us(ts) // {_DAY} AS day, arg_max(equity, ts) AS equity, any_value(own.cash) AS cash,
+        (SELECT count(*) FROM latest) / (SELECT count(*) FROM chosen) AS stands_for
     FROM equity JOIN own USING (run_id) WHERE run_id IN (SELECT run_id FROM chosen) GROUP BY ALL ORDER BY run_id, day
 """
-_SETS = f"""{_OWN}
-    SELECT run_id, epoch_us(start_ts) // {_DAY} AS day, returns FROM sweeps JOIN own USING (run_id)
-    WHERE returns IS NOT NULL AND run_id <> $but
-    QUALIFY (row_number() OVER (ORDER BY run_id, number) - 1) % {_STRIDE} = 0
+_SETS = f"""{_OWN},
+    tried AS (
+        SELECT run_id, number, start_ts, returns, count(*) OVER (PARTITION BY run_id) AS sets
+        FROM sweeps JOIN own USING (run_id) WHERE failure IS NULL AND run_id <> $but
+    ),
+    chosen AS (
+        SELECT * FROM tried WHERE returns IS NOT NULL
+        QUALIFY (row_number() OVER (ORDER BY run_id, number) - 1) % {_STRIDE} = 0
+    )
+    SELECT
+        run_id, epoch_us(start_ts) // {_DAY} AS day, returns,
+        sets / count(*) OVER (PARTITION BY run_id) AS stands_for
+    FROM chosen ORDER BY run_id, number
 """
 _DAYS = """
     SELECT DISTINCT epoch_us(ts) // 86400000000 AS day FROM candles
@@ -83,17 +99,39 @@ class Tried(NamedTuple):
     sets: pa.Table
 
 
+class Earlier(NamedTuple):
+    """Returns of what was tried in other runs, as far as they are known."""
+
+    returns: Floats
+    """A row a period of what is judged, a column a trial."""
+    trials: int
+    """How many trials the columns stand for, as a sample of them."""
+
+
 _NOTHING = Tried("", "{}", pa.table({"parameters": pa.array([], pa.string()), "ratio": pa.array([], pa.float64())}))
+
+
+class _Curve(NamedTuple):
+    """The returns of a trial by day since 1970, and how many trials it stands for, itself included."""
+
+    days: Ints
+    returns: Floats
+    stands_for: float
 
 
 class Past:
     """What was tried on a series of candles, as the lake knows it at the moment; close it.
 
+    Of a portfolio `symbol` is its name, and the series are those of its `symbols`.
+
     Whatever is asked raises LakeError where the runs cannot be read.
     """
 
-    def __init__(self, lake: Lake, exchange: str, symbol: str, timeframe: str) -> None:
+    def __init__(
+        self, lake: Lake, exchange: str, symbol: str, timeframe: str, symbols: Sequence[str] | None = None
+    ) -> None:
         self._series = {"exchange": exchange, "symbol": symbol, "timeframe": timeframe}
+        self._symbols = list(symbols or [symbol])
         self._lake, self._views = lake, connect(lake, tables={"runs", "sweeps", "metrics", "equity"})
 
     def __enter__(self) -> Past:
@@ -112,18 +150,22 @@ class Past:
         count, variance = self._ask(_SPREAD, strategy=own.strategy, manifest=own.manifest)
         return int(count[0].as_py()), float(variance[0].as_py())
 
-    def returns(self, days: Ints, but: str) -> Floats:
+    def returns(self, days: Ints, but: str) -> Earlier:
         """Return the returns of what was tried, a row for each of the days and a column a trial.
 
         `days` are days since 1970 (UTC), increasing; `but` is the run whose own are left out. From backtests come those
         of the equity, from sweeps those that their sets have kept; of more than 500 of either, every n-th. Trials that
         cover less than half of the days are left out; where one has no return it is 0, as if nothing were held.
         """
-        columns = [_on(days, *each) for each in [*self._of_runs(but), *self._of_sweeps(but)]]
-        covering = [returns for returns, share in columns if share >= 0.5]
-        return np.column_stack(covering) if covering else np.empty((len(days), 0))
+        known = [*self._of_runs(but), *self._of_sweeps(but)]
+        columns = [(*_on(days, curve.days, curve.returns), curve.stands_for) for curve in known]
+        covering = [(returns, stands_for) for returns, share, stands_for in columns if share >= 0.5]
+        if not covering:
+            return Earlier(np.empty((len(days), 0)), 0)
+        returns, stand_for = zip(*covering, strict=True)
+        return Earlier(np.column_stack(returns), round(sum(stand_for)))
 
-    def _of_runs(self, but: str) -> list[tuple[Ints, Floats]]:
+    def _of_runs(self, but: str) -> list[_Curve]:
         rows: pd.DataFrame = self._ask(_CURVES, but=but).to_pandas()
         found = []
         for _, own in rows.groupby("run_id", sort=False):
@@ -131,24 +173,26 @@ class Past:
             before = np.concatenate((own["cash"].iloc[:1], equity[:-1]))
             alive = np.logical_and.accumulate(before > 0)  # after ruin there are no returns
             returns = np.divide(equity, before, out=np.ones(len(equity)), where=alive) - 1
-            found.append((own["day"].to_numpy(np.int64), returns))
+            found.append(_Curve(own["day"].to_numpy(np.int64), returns, own["stands_for"].iloc[0]))
         return found
 
-    def _of_sweeps(self, but: str) -> list[tuple[Ints, Floats]]:
+    def _of_sweeps(self, but: str) -> list[_Curve]:
         rows = self._ask(_SETS, but=but)
         if not rows.num_rows:
             return []
         days = read(self._lake, _DAYS, self._series, tables={"candles"})["day"].to_numpy()
         found = []
-        for first, returns in zip(rows["day"].to_pylist(), rows["returns"], strict=True):
+        of_each = zip(rows["day"].to_pylist(), rows["returns"], rows["stands_for"].to_pylist(), strict=True)
+        for first, returns, stands_for in of_each:
             own = np.asarray(returns.values, dtype=np.float64)
             since = days[np.searchsorted(days, first) :][: len(own)]
-            found.append((since, own[: len(since)]))
+            found.append(_Curve(since, own[: len(since)], stands_for))
         return found
 
     def _ask(self, query: str, **named: str) -> pa.Table:
+        own = {"exchange": self._series["exchange"], "timeframe": self._series["timeframe"], "symbols": self._symbols}
         try:
-            rows: pa.Table = self._views.sql(query, params=self._series | named).to_arrow_table()
+            rows: pa.Table = self._views.sql(query, params=own | named).to_arrow_table()
         except duckdb.Error as error:
             raise LakeError(one_line(error)) from None
         return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from data.timeframe import parse_timeframe
 from data.trials import Past, Tried
 from data.views import read, read_unrecorded
 from data.writer import Lake
-from flows.sensitivity import COLUMNS, costs_varied
+from flows.sensitivity import COLUMNS, Step, costs_varied, parameters_varied
 from flows.trials import target_of
 from tasks.backtest import Detail
 from tasks.evaluate.account import DAY
@@ -28,6 +29,7 @@ from tasks.evaluate.neighbours import neighbours
 from tasks.evaluate.sample import market_of, period_ends, returns_of
 from tasks.evaluate.verdict import TWICE, Verdict, judge, judge_run, rank
 from tasks.signal import Strategy
+from tasks.signal.grid import beside, read_grid
 from tasks.signal.registry import build
 
 JUDGING = ("data/trials.py", "tasks/evaluate", "flows/judge.py")
@@ -73,11 +75,11 @@ def judge_backtest(
     ruined = np.flatnonzero(values <= 0)
     if len(ruined):
         ends = np.append(ends[ends < ruined[0]], ruined[0])
-    with Past(lake, *_series(told)) as past:
+    with Past(lake, *_series(told), told.get("symbols")) as past:
         trials, variance = past.spread()
         earlier = past.returns(opens[ends] // DAY, run)
     alpha = Figure(
-        *metrics.set_index("metric").loc["alpha", ["value", "low", "high"]].astype(object).where(pd.notna, None)
+        *metrics.set_index("metric").loc["alpha", ["value", "low", "high", "note"]].astype(object).where(pd.notna, None)
     )
     returns = returns_of(told["cash"], values[ends])
     verdict = judge_run(returns, trials, variance, earlier, alpha, None if varied is None else _at_twice(varied))
@@ -128,7 +130,10 @@ def best_varied(
     sets: pd.DataFrame,
     detail: Detail | None = None,
 ) -> pd.DataFrame:
-    """Return the rows of the table sensitivity for the best set: its neighbours, and its costs 0 to 3 times."""
+    """Return the rows of the table sensitivity for the best set: its neighbours, and its costs 0 to 3 times.
+
+    Where a drawn or a searched sweep has tried none beside it, the next one of the grid is tried for this alone.
+    """
     ranked = rank(sets)
     if ranked.empty:
         return pd.DataFrame(columns=COLUMNS)
@@ -136,7 +141,22 @@ def best_varied(
     inside, detail = candles.iloc[first], detail and detail.part(first)
     best = build(strategy, json.loads(ranked["parameters"].iloc[0]))
     rows = costs_varied(inside, target_of(inside, best, strategy.shared(inside)), told, detail)
-    return pd.DataFrame(rows + neighbours(sets, ranked.iloc[0]), columns=COLUMNS)
+    tried = neighbours(sets, ranked.iloc[0])
+    steps = _untried(best, told["parameters"]["grid"], {(row["varied"], row["step"]) for row in tried})
+    return pd.DataFrame(rows + tried + parameters_varied(inside, best, steps, told, detail), columns=COLUMNS)
+
+
+def _untried(best: Strategy, grid: Mapping[str, str], tried: AbstractSet[tuple[str, int]]) -> list[Step]:
+    """Return the places of the grid beside the best set that no set of the sweep is at, nor one beyond them."""
+    own, steps = best.model_dump(mode="json"), list[Step]()
+    for name, axis in read_grid(grid).axes.items():
+        value = own[name]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        for step, text in zip((-1, 1), beside(axis, value), strict=True):
+            if text is not None and (name, step) not in tried:
+                steps.append((name, step, type(value)(text)))
+    return steps
 
 
 def _at_twice(varied: pd.DataFrame) -> float | None:

@@ -81,12 +81,13 @@ def fitting(
     candles, returns = [told["candles"] for told in series], max(map(periods, series))
     beside = max(_beside(parameters, told) for told in series)
     shares = find(parameters.strategy).shared.__func__ is not Strategy.shared.__func__  # type: ignore[attr-defined]
-    windows = sum(axis.count for axis in grid.axes.values()) * (1 if parameters.pruner is None else 1 + len(RUNGS))
+    windows = sum(axis.count for axis in grid.axes.values())
+    stretches = 1 if parameters.pruner is None else 1 + len(RUNGS)
     most, all_threads = parameters.memory, os.cpu_count() or 1
 
     def with_(threads: int, held: int) -> Need:
         sizes = (wanted, len(series), max(candles), returns, windows, threads, held)
-        return need(*sizes, beside=beside, shares=shares)
+        return need(*sizes, beside=beside, shares=stretches if shares else 0)
 
     least = min(2, len(series))
     room = with_(1, least).total + READY if most is None else most
@@ -142,15 +143,16 @@ def need(
     held: int,
     *,
     beside: int = 0,
-    shares: bool,
+    shares: int,
 ) -> Need:
     """Estimate what a process takes, on top of what it has taken already.
 
     `candles` are those of the longest series, of which so many are `held` at a time, with bytes `beside` them;
     `returns` are those of a set, which not all sets of a large sweep keep; `windows` is how many values the axes of the
-    grid have together, for each of which a strategy that `shares` may remember an array. Series are judged one by one.
+    grid have together, for each of which a strategy may remember an array, on as many stretches of the candles as
+    `shares` says. Series are judged one by one.
     """
-    remembered = min(REMEMBERED, 8 * candles * windows) if shares else 0
+    remembered = shares * min(REMEMBERED, 8 * candles * windows)
     fixed = _taken() + LOADED + held * (A_CANDLE * candles + beside + remembered) + threads * A_THREAD * candles
     kept = -(-sets // kept_every(sets, returns)) * returns
     return Need(fixed, (A_SET + A_ROW * series) * sets + A_RETURN * kept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,6 +27,8 @@ MULTIPLES = (0, 1, 2, 3)
 MOST = 2**22
 """Candles times neighbours that are measured: parameters of a longer run are not varied."""
 Row = dict[str, Any]
+Step = tuple[str, int, float]
+"""A parameter, -1 or 1 for lower or higher, and its value there."""
 COLUMNS = tuple(name for name in TABLES["sensitivity"].schema.names if name != "run_id")
 
 
@@ -42,13 +44,8 @@ def sensitivity(
     `target` is the strategy's. A step is a tenth of the value, a whole number at least for a whole number. Texts, flags
     and zeros are not varied. What the strategy refuses is a row that says why.
     """
-    shared = strategy.shared(candles)
-
-    def with_other(other: Strategy) -> Row:
-        return _figures(candles, target_of(candles, other, shared), manifest, detail)
-
-    rows = costs_varied(candles, target, manifest, detail) + _parameters_varied(strategy, len(candles), with_other)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    beside = parameters_varied(candles, strategy, _steps(strategy), manifest, detail)
+    return pd.DataFrame(costs_varied(candles, target, manifest, detail) + beside, columns=list(COLUMNS))
 
 
 def portfolio_sensitivity(
@@ -68,7 +65,7 @@ def portfolio_sensitivity(
         return traded(portfolio_signals(candles, other, shares), 1)
 
     rows = [_costs_row(multiple) | traded(signals, multiple) for multiple in MULTIPLES]
-    return pd.DataFrame(rows + _parameters_varied(strategy, size, with_other), columns=list(COLUMNS))
+    return pd.DataFrame(rows + _varied(strategy, _steps(strategy), size, with_other), columns=list(COLUMNS))
 
 
 def costs_varied(
@@ -86,9 +83,27 @@ def _costs_row(multiple: int) -> Row:
     return {"varied": "costs", "step": multiple, "value": json.dumps(multiple)}
 
 
-def _parameters_varied(strategy: Strategy, candles: int, with_other: Callable[[Strategy], Row]) -> list[Row]:
-    """Return rows for each parameter a step lower and higher; `with_other` has the figures of another strategy."""
-    steps, rows = list(_steps(strategy)), list[Row]()
+def parameters_varied(
+    candles: pd.DataFrame,
+    strategy: Strategy,
+    steps: Sequence[Step],
+    manifest: Mapping[str, Any],
+    detail: Detail | None = None,
+) -> list[Row]:
+    """Return rows for parameters of a strategy with other values; what it refuses is a row that says why."""
+    shared = strategy.shared(candles)
+
+    def with_other(other: Strategy) -> Row:
+        return _figures(candles, target_of(candles, other, shared), manifest, detail)
+
+    return _varied(strategy, steps, len(candles), with_other)
+
+
+def _varied(
+    strategy: Strategy, steps: Sequence[Step], candles: int, with_other: Callable[[Strategy], Row]
+) -> list[Row]:
+    """Return the same, given what has the figures of another strategy."""
+    rows = list[Row]()
     too_long = f"not varied: {candles:,} candles are too many" if candles * len(steps) > MOST else None
     for name, step, value in steps:
         row = {"varied": name, "step": step, "value": json.dumps(value)}
@@ -132,11 +147,12 @@ def _values(found: Figures) -> Row:
     return {name: found[name].value for name in FIGURES} | {"note": None}
 
 
-def _steps(strategy: Strategy) -> Iterator[tuple[str, int, float]]:
-    """Yield the parameters that are numbers, other than 0, with a lower and a higher value."""
+def _steps(strategy: Strategy) -> list[Step]:
+    """Return the parameters that are numbers, other than 0, with a lower and a higher value."""
+    steps = list[Step]()
     for name, value in strategy.model_dump().items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not value:
             continue
         away = max(1, round(abs(value) / 10)) if isinstance(value, int) else abs(value) / 10
-        for step in (-1, 1):
-            yield name, step, value + step * away
+        steps += [(name, step, value + step * away) for step in (-1, 1)]
+    return steps

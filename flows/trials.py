@@ -129,12 +129,14 @@ class Trials:
                     for row in np.flatnonzero(np.isnan(objective)).tolist()
                 }
                 columns["note"] = _array("note", [notes.get(row) for row in range(len(targets))])
-                columns["blocks"] = _maps(BLOCK_NAMES, part.stretch.blocks(values, tallies))
+                sums = part.stretch.blocks(values, tallies)
+                columns["blocks"] = _maps(BLOCK_NAMES, sums, ~np.isnan(sums[:, 0]))
                 kept = (numbers - 1) % self._every == 0
                 columns["returns"] = _lists(part.stretch.returns(values[kept], tallies[kept]), kept)
         if self._stretches:
             reached = [part.figures(targets)[0][self._objective] for part in self._stretches.values()]
-            columns["stretches"] = _maps(tuple(self._stretches), np.column_stack(reached), null=False)
+            everywhere = np.ones(len(targets), np.bool_)
+            columns["stretches"] = _maps(tuple(self._stretches), np.column_stack(reached), everywhere)
         return columns
 
     def _begin(self, number: int, chosen: dict[str, str]) -> tuple[dict[str, Any], Changes | None]:
@@ -164,22 +166,29 @@ def _array(name: str, values: Any) -> pa.Array:
     return pa.array(values, _SCHEMA.field(name).type, from_pandas=True)
 
 
-def _maps(names: Sequence[str], values: Floats, *, null: bool = True) -> pa.Array:
-    """Return a map a row, by name; a row of NaN alone has none if `null`."""
-    count, width = values.shape
-    absent = np.append(np.isnan(values).all(axis=1) & null, False)
-    starts = pa.array(np.arange(count + 1, dtype=np.int32) * width, mask=absent)
+def _maps(names: Sequence[str], values: Floats, there: npt.NDArray[np.bool_]) -> pa.Array:
+    """Return the rows as maps by name, in the places that are there."""
+    starts = _starts(np.full(len(values), len(names)), there)
+    values = values[there]
     return pa.MapArray.from_arrays(
-        starts, pa.array([*names] * count, pa.string()), pa.array(values.ravel(), from_pandas=True)
+        starts, pa.array([*names] * len(values), pa.string()), pa.array(values.ravel(), from_pandas=True)
     )
 
 
 def _lists(rows: Sequence[npt.NDArray[np.float32]], there: npt.NDArray[np.bool_]) -> pa.Array:
     """Return the rows as lists, in the places that are there."""
-    sizes = np.zeros(len(there) + 1, np.int32)
-    sizes[1:][there] = [len(row) for row in rows]
-    starts = pa.array(np.cumsum(sizes, dtype=np.int32), mask=np.append(~there, False))
-    return pa.ListArray.from_arrays(starts, np.concatenate([*rows, np.empty(0, np.float32)]))
+    sizes = np.zeros(len(there), np.int64)
+    sizes[there] = [len(row) for row in rows]
+    return pa.ListArray.from_arrays(_starts(sizes, there), np.concatenate([*rows, np.empty(0, np.float32)]))
+
+
+def _starts(sizes: npt.NDArray[np.int64], there: npt.NDArray[np.bool_]) -> pa.Array:
+    """Return where rows of these sizes start and end; one that is not there is null and takes no room.
+
+    Arrow would give room that a null row takes to the row before it.
+    """
+    starts = np.append(0, np.cumsum(sizes * there)).astype(np.int32)
+    return pa.array(starts, mask=np.append(~there, False))
 
 
 def part_of(candles: pd.DataFrame, span: slice, manifest: Mapping[str, Any], detail: Detail | None = None) -> Part:

@@ -8,9 +8,7 @@ Sharpe ratios into the deflated Sharpe ratio.
 Their clusters are those of k-means with the best silhouettes. Here they are those of complete linkage (scipy.cluster),
 cut where two trials of a cluster would have less than half of their variance in common: a correlation of 0.71. Reasons:
 it is the same at each call, takes a second for a thousand trials, and counts N independent trials as N. Silhouettes ask
-which number of clusters is plainest, not how many there are: of 100 trials in a chain, each like the next, whose best
-is as good as that of 46 independent ones, they see 2 clusters, and would let luck through. The tests hold this number
-to the truth.
+which number of clusters is plainest, not how many there are. The tests hold this number to the truth.
 """
 
 from __future__ import annotations

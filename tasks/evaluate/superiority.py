@@ -51,7 +51,8 @@ def superiority(
     The statistic is Hansen's (2005, section 2): the largest root(n) * mean / deviation, or 0. Its distribution without
     superiority is bootstrapped (section 3) with each set's mean taken off: always (upper), where it is above 0 (lower),
     where it is not below -deviation * root(2 log log n / n) (consistent). White's (2000, section 2) is the largest
-    root(n) * mean, with the mean always taken off. The draw is the stationary bootstrap with one block length for all.
+    root(n) * mean, with the mean always taken off. Where no set is better than the benchmark, the statistic is 0 and
+    Hansen's probabilities are 1. The draw is the stationary bootstrap with one block length for all.
     """
     remainder = _beyond(returns, market)
     remainder = remainder[:, remainder.std(axis=0) > ROUNDING]
@@ -81,7 +82,7 @@ def superiority(
                 np.maximum(drawn[name][rows], best, out=drawn[name][rows])
     found = {"reality_check": float((drawn["reality_check"] > mean.max()).mean())}
     statistic = max(0.0, float((mean / spread).max()))
-    found |= {name: float((drawn[name].clip(0) > statistic).mean()) for name in ("lower", "consistent", "upper")}
+    found |= {name: float((drawn[name].clip(0) >= statistic).mean()) for name in ("lower", "consistent", "upper")}
     return Superiority(**found, sets=sets, block=block)
 
 

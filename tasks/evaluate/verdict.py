@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from tasks.evaluate.overfitting import BLOCKS, overfitting_probability
 from tasks.evaluate.sample import MIN_RETURNS
 from tasks.evaluate.sharpe import CONFIDENCE, Ratio, ratio_of
 from tasks.evaluate.superiority import Superiority, superiority
+
+if TYPE_CHECKING:
+    from data.trials import Earlier
 
 EVEN = 0.5
 """Probability of overfitting from which on the choice is no better than a draw by lot."""
@@ -51,16 +54,15 @@ def judge(
     *,
     variance: float | None = None,
     market: Floats | None = None,
-    earlier: Floats | None = None,
+    earlier: Earlier | None = None,
     sensitivity: pd.DataFrame | None = None,
     walked: float | None = None,
 ) -> tuple[pd.DataFrame, Verdict]:
     """Return the statistics of a sweep, a row each as in `metrics`, and the verdict, from its rows as in `sweeps`.
 
     `trials` is how many were ever made on the series and `variance` that of their Sharpe ratios (None: that of the
-    sets'), `earlier` the returns of those of other runs as far as they are known (a row a period of the sweep, a column
-    a trial), `market` the market's returns over the same periods, `sensitivity` the rows of that table for the best
-    set, `walked` what the walk-forward returned.
+    sets'), `earlier` those of other runs, `market` the market's returns over the periods of the sweep, `sensitivity`
+    the rows of that table for the best set, `walked` what the walk-forward returned.
 
     The verdict is "supported" where all of this holds, else "not proven", with the first reason:
 
@@ -97,28 +99,33 @@ def judge(
 
 
 def judge_run(
-    returns: Floats, trials: int, variance: float, earlier: Floats, alpha: Figure | None, at_twice: float | None
+    returns: Floats, trials: int, variance: float, earlier: Earlier, alpha: Figure | None, at_twice: float | None
 ) -> Verdict:
     """Judge a backtest by its returns, and by what else was tried on the series.
 
-    `variance` is that of the Sharpe ratios of all `trials`, `earlier` the returns of others over the same periods,
-    `alpha` the run's with its interval, `at_twice` its cumulative return at twice the costs. It is supported where the
-    deflated Sharpe ratio is 95 % or more, the interval of alpha is above 0, so that it is not the market's gain alone,
-    and it gains at twice the costs still: conditions 1, 2 and 5 of `judge`, for one set.
+    `variance` is that of the Sharpe ratios of all `trials`, `earlier` the returns of those of other runs over the same
+    periods, `alpha` the run's with its interval, `at_twice` its cumulative return at twice the costs. It is supported
+    where the deflated Sharpe ratio is 95 % or more, the interval of alpha is above 0, so that it is not the market's
+    gain alone, and it gains at twice the costs still: conditions 1, 2 and 5 of `judge`, for one set. Where alpha is not
+    known, as of less than 90 days, it is not supported: there is no other test of the second.
     """
     own = ratio_of(returns)
     if own is None:
         few = f"{len(returns)} returns, and it takes {MIN_RETURNS}"
         return Verdict(False, few if len(returns) < MIN_RETURNS else "the returns do not vary", None)
-    deflated = deflate(own, trials, variance, effective_trials(np.column_stack([returns, earlier]), trials))
-    doubt = deflated.doubt
-    if doubt is None and alpha is not None and alpha.value is not None and alpha.low is not None and alpha.low <= 0:
-        doubt = (
-            f"what the market does not explain is {alpha.value:.1%} a year, with an interval of {alpha.low:.1%} to "
-            f"{alpha.high:.1%}"
-        )
-    doubt = doubt or _dear(at_twice, "it")
+    deflated = deflate(own, trials, variance, _clusters(returns[:, None], earlier, trials, 1))
+    doubt = deflated.doubt or _owed_to_the_market(alpha) or _dear(at_twice, "it")
     return Verdict(False, doubt, deflated) if doubt else Verdict(True, _support(deflated), deflated)
+
+
+def _owed_to_the_market(alpha: Figure | None) -> str | None:
+    """Return why a run may owe its gain to the market, by its alpha; None where it does not, or nobody asks."""
+    if alpha is None or (alpha.low is not None and alpha.low > 0):
+        return None
+    if alpha.value is None or alpha.low is None:
+        return f"what the market does not explain is not known: {alpha.note or 'it has no interval'}"
+    interval = f"{alpha.low:.1%} to {alpha.high:.1%}"
+    return f"what the market does not explain is {alpha.value:.1%} a year, with an interval of {interval}"
 
 
 def _returns(measured: pd.DataFrame, periods: int | None) -> Floats | None:
@@ -136,12 +143,12 @@ def _returns(measured: pd.DataFrame, periods: int | None) -> Floats | None:
     return columns
 
 
-def _clusters(returns: Floats | None, earlier: Floats | None, trials: int, measured: int) -> Clusters | None:
+def _clusters(returns: Floats | None, earlier: Earlier | None, trials: int, measured: int) -> Clusters | None:
     if returns is None:
         return None
-    if earlier is None or len(earlier) != len(returns):
+    if earlier is None or len(earlier.returns) != len(returns):
         return effective_trials(returns, trials, measured)
-    return effective_trials(np.column_stack([returns, earlier]), trials, measured + earlier.shape[1])
+    return effective_trials(np.column_stack([returns, earlier.returns]), trials, measured + earlier.trials)
 
 
 def _deflated(

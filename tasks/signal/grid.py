@@ -91,6 +91,17 @@ class Grid:
         return sorted(drawn)
 
 
+def beside(axis: Steps | Listed, value: float) -> tuple[str | None, str | None]:
+    """Return the next lower and the next higher value of an axis of numbers; None where there is none."""
+    if isinstance(axis, Steps):
+        places = [place for place in (axis.place(value) + away for away in (-1, 0, 1)) if 0 <= place < axis.count]
+        texts = [axis.value(place) for place in places]
+    else:
+        texts = [text for text in axis.values if _is_number(text)]
+    lower, higher = [text for text in texts if float(text) < value], [text for text in texts if float(text) > value]
+    return max(lower, key=float, default=None), min(higher, key=float, default=None)
+
+
 def checked(sets: int) -> int:
     """Return how many sets are wanted. Raises BadInput where that is more than a sweep can have."""
     if sets > MOST:

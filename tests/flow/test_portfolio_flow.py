@@ -355,3 +355,16 @@ def test_of_many_markets_the_largest_have_a_weight_of_their_own(filled: Lake, mo
     assert list(few.names.values()) == [SYMBOLS[int(whole.abs().mean().argmax())], "2 others"]
     rows = few.rows.set_index("ts")
     assert list(rows.sum(axis="columns")) == pytest.approx(list(whole.sum(axis="columns")), abs=1e-12)
+
+
+def test_each_weighting_counts_as_a_trial_and_the_order_of_the_symbols_starts_no_other_count(filled: Lake) -> None:
+    def trials(**parameters: object) -> int:
+        deflated = run(**parameters).verdict.deflated
+        assert deflated is not None
+        return deflated.trials
+
+    assert trials() == 1
+    assert trials(weights={"A/USD": 0.5, "B/USD": 0.3, "C/USD": 0.2}) == 2
+    assert trials(rebalance_every=10) == 3
+    assert trials(symbols=SYMBOLS[::-1], rebalance_every=20) == 4
+    assert trials(symbols=SYMBOLS[:2]) == 1

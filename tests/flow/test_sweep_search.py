@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from flows import spec as spec_module
 from flows.judge import judge_sweep
 from flows.memory import fitting
 from flows.parameters import SweepParameters, parse
-from flows.spec import Spec, try_sets
+from flows.spec import Sets, Spec, Tried, try_sets
 from flows.study import Asked, Study
 from flows.walk_forward import Walk
 from tasks.backtest import simulate
@@ -371,6 +372,24 @@ def test_no_cluster_answers(lake: Lake) -> None:
             swept(**MINE | {"grid": GRID, "runner": name, "address": "127.0.0.1:1"})
         with pytest.raises(BadInput, match="address ::: write host:port"):
             swept(**MINE | {"grid": GRID, "runner": name, "address": "::"})
+
+
+def test_a_task_that_is_lost_at_every_attempt_ends_the_sweep_with_a_line() -> None:
+    given = []
+
+    def submit(spec: Spec, sets: Sets) -> Future[Tried]:
+        given.append(sets)
+        lost: Future[Tried] = Future()
+        lost.set_exception(RuntimeError("the worker died\nTraceback ..."))
+        return lost
+
+    task = runner.Task(Spec("lake", 0, "sma_crossover", "{}", 3), np.array([[2, 0], [3, 1]]))
+    wanted = (
+        "sets 2 to 3 failed 4 times on the workers: the worker died; what is done is in the lake"
+    )
+    with pytest.raises(JarvisError, match=wanted):
+        list(runner.Crew(1, submit).run([task]))
+    assert len(given) == runner.ATTEMPTS
 
 
 @pytest.mark.parametrize("name", ["dask", "ray"])

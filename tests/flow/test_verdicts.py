@@ -151,12 +151,14 @@ def test_the_returns_of_a_set_are_those_of_its_backtest(lake: Lake) -> None:
     with Past(lake, *SERIES) as past:
         known = past.returns(days, full.run_id)
         assert past.spread()[0] == 16
-    assert known.shape == (len(days), 16)
-    np.testing.assert_allclose(known[:, 3], values / before - 1, rtol=1e-6, atol=1e-9)
+    assert known.trials == 16
+    assert known.returns.shape == (len(days), 16)
+    np.testing.assert_allclose(known.returns[:, 3], values / before - 1, rtol=1e-6, atol=1e-9)
     with Past(lake, *SERIES) as past:
         half = past.returns(days[: len(days) // 3], result.run_id)
-        assert half.shape == (len(days) // 3, 1)
-        assert past.returns(days + 100_000, "none").shape == (len(days), 0)
+        assert half.returns.shape == (len(days) // 3, 1)
+        nothing = past.returns(days + 100_000, "none")
+        assert (nothing.returns.shape, nothing.trials) == ((len(days), 0), 0)
 
 
 def test_above_the_bound_every_nth_set_keeps_its_returns(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +168,10 @@ def test_above_the_bound_every_nth_set_keeps_its_returns(lake: Lake, monkeypatch
     result = swept()
     kept = read_run(lake, result.run_id, "sweeps")["returns"].notna()
     assert kept.tolist() == [number % 3 == 0 for number in range(16)]
+    days = (read_candles(lake, *SERIES).index.as_unit("us").asi8 // 86_400_000_000).astype(np.int64)
+    with Past(lake, *SERIES) as past:
+        known = past.returns(days, "none")
+        assert (known.returns.shape[1], known.trials) == (6, 16)
     assert result.metrics.set_index("metric").loc["superior_ability", "note"] == "of 6 sets"
     effective = result.metrics.set_index("metric").loc["effective_trials", "value"]
     assert 1 <= effective <= 16
@@ -203,6 +209,21 @@ def test_the_neighbours_of_the_best_set_are_sets_of_the_sweep(lake: Lake) -> Non
         assert (json.loads(row.value) > best[row.varied]) == (row.step > 0)
     once = rows.set_index(["varied", "step"]).loc[("costs", 1), "cumulative_return"]
     assert once == pytest.approx(by_text[json.dumps(best, sort_keys=True, separators=(",", ":"))], rel=1e-9)
+
+
+def test_a_drawn_set_without_neighbours_has_those_of_the_grid_tried_for_it(lake: Lake) -> None:
+    result = swept(grid={"fast": "10:40:1", "slow": "110:50:-5", "short": "true,false"}, random=5, seed=2)
+    best = json.loads(result.sets.loc[result.sets["objective"].idxmax(), "parameters"])
+    rows = read_run(lake, result.run_id, "sensitivity")
+    beside = rows[rows["varied"] != "costs"].set_index(["varied", "step"])
+    wanted = {(name, step): best[name] + step * away for name, away in (("fast", 1), ("slow", 5)) for step in (-1, 1)}
+    assert {key: json.loads(text) for key, text in beside["value"].items()} == wanted
+    for (name, step), row in beside.iterrows():
+        params = best | {name: wanted[name, step]}
+        metrics = backtest.fn(BacktestParameters(params=params)).metrics.set_index("metric")["value"]
+        assert row["cumulative_return"] == pytest.approx(metrics["cumulative_return"], rel=1e-9)
+    median = result.metrics.set_index("metric").loc["neighbours_return", "value"]
+    assert median == pytest.approx(beside["cumulative_return"].median())
 
 
 def test_the_command_judges_and_refuses_in_a_line(lake: Lake, jarvis: Jarvis) -> None:

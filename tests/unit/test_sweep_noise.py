@@ -11,6 +11,7 @@ import pytest
 from arch.bootstrap import SPA
 from scipy.stats import binom
 
+from data.trials import Earlier
 from tasks.backtest.sweep import Course
 from tasks.engine.changes import changes_of
 from tasks.evaluate.account import DAY
@@ -108,7 +109,8 @@ def test_the_best_of_a_grid_on_noise_is_seldom_supported_as_a_backtest_either() 
         own, others = returns[:, best], np.delete(returns, best, axis=1)
         twice = float(np.prod(1 + own - costs[:, best]) - 1)
         alpha = beyond_the_market(own, market)
-        verdict = judge_run(own, len(ratios), float(ratios.var(ddof=1)), others, alpha, twice)
+        earlier = Earlier(others, len(others.T))
+        verdict = judge_run(own, len(ratios), float(ratios.var(ddof=1)), earlier, alpha, twice)
         assert verdict.deflated is not None
         supported += verdict.supported
         deflated += verdict.deflated.deflated_sharpe >= 0.95
@@ -137,6 +139,41 @@ def test_clearly_bad_sets_hide_a_good_one_from_the_reality_check_but_not_from_ha
     tested = superiority(returns)
     assert tested is not None
     assert tested.consistent < 0.05 < tested.reality_check
+
+
+def test_where_no_set_is_better_than_the_benchmark_luck_alone_is_always_as_good() -> None:
+    """The statistic is 0 then, as is that of many draws: Hansen (2005), section 2."""
+    tested = superiority(noise(20, 500, 6) / 10 - 0.004)
+    assert tested is not None
+    assert (tested.lower, tested.consistent, tested.upper) == (1.0, 1.0, 1.0)
+    market = np.random.default_rng(7).normal(0.002, 0.01, 900)
+    mostly = np.column_stack([np.where(np.arange(900) % out == 0, -0.002, market) for out in range(6, 14)])
+    tested = superiority(
+        mostly, market
+    )  # each goes with a market that rises, and is the worse for every day without it
+    assert tested is not None
+    assert tested.consistent == 1.0
+
+
+def test_a_run_whose_part_of_the_market_is_not_known_is_not_supported() -> None:
+    returns = np.random.default_rng(8).normal(0.01, 0.01, 80)
+    earlier = Earlier(np.empty((80, 0)), 0)
+    known = judge_run(returns, 1, 0.0, earlier, Figure(3.0, 2.0, 4.0), 1.0)
+    unknown = judge_run(returns, 1, 0.0, earlier, Figure(None, note="not annualised: 80 returns"), 1.0)
+    assert known.supported
+    assert unknown.words == "not proven: what the market does not explain is not known: not annualised: 80 returns"
+
+
+def test_what_a_sample_of_the_trials_stands_for_is_clustered_too() -> None:
+    """Ten thousand trials of three kinds, of which 500 are known, are no 9,500 different ones."""
+    kinds = noise(3, 400, 9)
+    returns = np.column_stack([kinds[:, kind] * (1 + part / 500) for kind in range(3) for part in range(166)])
+    judged = judge_run(kinds[:, 0], 10_001, 1e-4, Earlier(returns, 10_000), None, None).deflated
+    assert judged is not None
+    assert judged.effective_trials == pytest.approx(3 * 10_001 / 499)
+    alone = judge_run(kinds[:, 0], 10_001, 1e-4, Earlier(returns, 498), None, None).deflated
+    assert alone is not None
+    assert alone.effective_trials == pytest.approx(3 + 10_001 - 499)
 
 
 def test_an_edge_is_found_and_the_same_draw_gives_the_same_answer() -> None:
@@ -252,7 +289,9 @@ def test_resembling_trials_cost_less_than_the_strict_count_and_both_are_told() -
 def test_what_was_tried_before_counts_by_its_returns() -> None:
     returns = noise(10, 400, 13)
     alone, like, other = (
-        judge(with_returns(returns), 10 + len(earlier.T), earlier=earlier)[0].set_index("metric")["value"]
+        judge(with_returns(returns), 10 + len(earlier.T), earlier=Earlier(earlier, len(earlier.T)))[0].set_index(
+            "metric"
+        )["value"]
         for earlier in (np.empty((400, 0)), returns[:, :5] * 2, noise(5, 400, 14))
     )
     assert alone["effective_trials"] == like["effective_trials"] == 10

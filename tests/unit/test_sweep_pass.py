@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from benchmarks.market import crossover, walk
 from data.errors import BadInput
 from data.tables import TABLES
+from flows.trials import Trials
 from tasks.backtest import simulate
 from tasks.backtest.sweep import Course, Measured
 from tasks.engine import codes
@@ -21,6 +22,8 @@ from tasks.engine.changes import Changes, changes_of, checked, cut, spread
 from tasks.engine.rules import Limits, Rules, make_limits, make_rules, target_decides
 from tasks.evaluate.metrics import evaluate
 from tasks.evaluate.trial import BLOCK_NAMES, Stretch
+from tasks.evaluate.verdict import judge
+from tasks.signal import Strategy
 from tests.reference.simulator import Bar
 from tests.unit.random_markets import (
     TIMED,
@@ -199,6 +202,40 @@ def test_sums_by_stretch_of_time_add_up_to_the_returns_and_are_absent_where_ther
     assert sum(value for name, value in sums.items() if name[0] == "q") == pytest.approx((returns**2).sum())
     short = Stretch(opens[:50_000], 60_000_000, "24/7", 1000.0)
     assert np.isnan(short.blocks(measured.values[:, : len(short.ends)], measured.tallies)).all()
+
+
+class Both(Strategy):
+    """Long, or short where the number is a multiple of 3."""
+
+    number: int = 1
+
+    @property
+    def warmup(self) -> int:
+        return 0
+
+    def generate(self, candles: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"target": -1.0 if self.number % 3 == 0 else 1.0}, index=candles.index)
+
+
+def test_a_ruined_set_takes_nothing_from_the_sets_beside_it() -> None:
+    """Its row has no sums; those of others are what they are when tried alone, wherever it stands among them."""
+    closes = 100 * 1.01 ** np.arange(300.0)
+    opens = np.concatenate([[100.0], closes[:-1]])
+    days = pd.date_range("2022-01-01", periods=300, freq="D", tz="UTC")
+    candles = pd.DataFrame({"open": opens, "high": closes, "low": opens, "close": closes, "volume": 1.0}, days)
+    terms = {"sizing": {}, "stops": {}, "limits": {}, "entries": {}, "costs": {"fee": 0.001, "slippage": 0.0}}
+    told = {"objective": "sharpe", "split": None, "timeframe": "1d", "calendar": "24/7", "cash": 1000.0} | terms
+    trials = Trials(candles, Both, {}, told, threads=1)
+    sets = [(number, {"number": str(number)}) for number in range(1, 49)]
+    together = trials.run(sets).to_pylist()
+    for row, one in zip(together, sets, strict=True):
+        assert row == trials.run([one]).to_pylist()[0]
+        ruined = row["number"] % 3 == 0
+        assert (row["blocks"] is None) == ruined
+        assert ruined or [name for name, _ in row["blocks"]] == list(BLOCK_NAMES)
+        assert (len(row["returns"]) < 300) == ruined
+    words = judge(pd.DataFrame(together), len(sets))[1].words
+    assert words.startswith("not proven")
 
 
 def test_the_table_has_a_column_for_each_figure_that_the_rows_bear() -> None:

@@ -124,13 +124,13 @@ def test_overfitting_agrees_with_ratios_of_the_returns_themselves() -> None:
     bounds = np.linspace(0, 67, 17).astype(int)
     pieces = [returns[a:b] for a, b in pairwise(bounds)]
     overfit = []
-    for chosen in list(combinations(range(16), 8))[::97]:
+    for chosen in combinations(range(16), 8):
         halves = [np.vstack([pieces[i] for i in range(16) if (i in chosen) == inside]) for inside in (True, False)]
         inside, outside = (half.mean(axis=0) / half.std(axis=0, ddof=1) for half in halves)
         best = inside.argmax()
         overfit.append((outside <= outside[best]).sum() / 6 <= 0.5)
     sums, squares = block_sums_of(returns)
-    assert overfitting_probability(sums, squares, 67) == pytest.approx(np.mean(overfit), abs=0.1)
+    assert overfitting_probability(sums, squares, 67) == np.mean(overfit)
 
 
 def block_sums_of(returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
