@@ -16,7 +16,7 @@ run: .venv/runtime  ## Start it all: paper trading, Prefect server, backtest of 
 	@$(BIN)/jarvis up
 
 test: check .venv/chromium  ## Check style and types, then run the test suite, browser tests included
-	@$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not crash and not hour"
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not crash and not hour"
 
 test-slow: .venv/chromium  ## Run the tests that take longer than the main job allows
 	@$(BIN)/python -m pytest -m slow --timeout=3600

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import pandas as pd
 
+from dashboards import search
 from dashboards.data_queries import Holes, Series, ranges
 from dashboards.look import NONE, figure, part
 from dashboards.metric_words import Words
@@ -81,10 +82,9 @@ def label(series: Series) -> str:
     return f"{series.name.symbol} {series.name.timeframe} {series.name.exchange}"
 
 
-def has(series: Series, search: str) -> bool:
-    """Tell whether all the words that were typed occur in the name of a series, in either way of writing it."""
-    text = f"{label(series)} {series.name.address}".lower()
-    return all(word in text for word in search.lower().split())
+def matching(found: Sequence[Series], typed: str) -> list[Series]:
+    """Return the series in whose names all the words occur that were typed, in either way of writing them."""
+    return search.matching(found, typed, lambda series: f"{label(series)} {series.name.address}".lower())
 
 
 def row(series: Series) -> dict[str, Any]:

@@ -5,13 +5,22 @@ login a page is filled only for a connection that comes from this machine itself
 such as X-Forwarded-For can make a visitor less trusted, never more. The name in the Host header has to be this
 machine's too, or a page elsewhere could read this one by pointing its own name here; BOKEH_ALLOW_WS_ORIGIN, Bokeh's own
 setting, names further hosts, for a proxy on this machine that asks for a login itself.
+
+The browser of the person at this machine also asks what pages elsewhere make it ask. They cannot use the answer, but
+each would cost a session of a minute, and a frame could have clicks meant for something else. So no session is begun
+for them, and no other site may put a page into a frame.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Mapping
 from typing import Any
+
+from bokeh.server.views.auth_request_handler import AuthRequestHandler
+from bokeh.server.views.session_handler import SessionHandler
+from tornado.web import HTTPError
 
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
 
@@ -36,6 +45,27 @@ def may_look(request: Any, *, login: bool) -> bool:
         return True
     proxied = any(name in headers for name in _PROXY_HEADERS)
     return not proxied and _is_this_machine(_without_port(host))
+
+
+def is_foreign(headers: Mapping[str, str]) -> bool:
+    """Tell whether a page of another site asks, and not by a link that opens the page in place of its own.
+
+    By what browsers say themselves, which no page can change; what is no browser says nothing of it.
+    """
+    asked = headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")
+    return headers.get("Sec-Fetch-Site") == "cross-site" and asked != ("navigate", "document")
+
+
+def stand_guard() -> None:
+    """Refuse foreign requests from now on before a session is begun, and forbid other sites to frame a page."""
+    SessionHandler.prepare = _prepare  # type: ignore[assignment, method-assign]
+
+
+async def _prepare(handler: SessionHandler) -> None:
+    if is_foreign(handler.request.headers):
+        raise HTTPError(403)
+    handler.set_header("Content-Security-Policy", "frame-ancestors 'self'")
+    await AuthRequestHandler.prepare(handler)
 
 
 def _peer(request: Any) -> str:

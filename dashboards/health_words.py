@@ -16,6 +16,9 @@ _ON_TIME = 60.0
 """Seconds, or a quarter of a candle where that is less, in which a candle that has closed is decided in time."""
 
 
+_NEXT = "A halt is told of once a candle is decided after it."
+
+
 class Sign(NamedTuple):
     """One thing that is well or not: a tone (good, warn, bad or muted), a word, and what it means."""
 
@@ -25,9 +28,15 @@ class Sign(NamedTuple):
     meaning: str
 
 
-def signs(told: list[Sign]) -> str:
-    """Return signs as a row of lights with words."""
-    return part("signs", signs=told)
+_OF_ITS_WORK = {"trading", "exchange", "delay"}
+"""Signs of what a session did at its last candle: that was well, but of one that is late nobody knows how it is now."""
+
+
+def signs(told: list[Sign], *, late: bool) -> str:
+    """Return signs as a row of lights with words; `late` says that the newest candle is."""
+    past = _OF_ITS_WORK if late else set()
+    shown = [sign._replace(tone="muted") if sign.tone == "good" and sign.name in past else sign for sign in told]
+    return part("signs", signs=shown)
 
 
 def unreadable(name: str, reason: str) -> Sign:
@@ -37,13 +46,16 @@ def unreadable(name: str, reason: str) -> Sign:
 
 def trading(account: Account, timing: Timing) -> Sign:
     """Tell whether the session trades, and whether it did all day."""
-    reason = (account.reason or "").replace("_", " ")
+    if account.reason is None:
+        return Sign("trading", "muted", "No candle yet", _NEXT)
     if account.reason in STOPPED:
+        reason = account.reason.replace("_", " ")
         return Sign("trading", "bad", f"Nothing is traded: {reason}", account.detail or "")
     if timing.stopped:
         text = f"Trades; {_many(timing.stopped, 'candle')} of the day without"
         return Sign("trading", "warn", text, "Candles of the day at which a halt or a failure kept it from trading.")
-    return Sign("trading", "good", "No halt", "Nothing kept it from trading at a candle of the day.")
+    meaning = f"Nothing kept it from trading at a candle of the day. {_NEXT}"
+    return Sign("trading", "good", "No halt at the last candle", meaning)
 
 
 def exchange(run: Run, account: Account) -> Sign:
@@ -52,7 +64,7 @@ def exchange(run: Run, account: Account) -> Sign:
         return Sign("exchange", "muted", f"{run.exchange}: not asked yet", "It is asked for its candles at each close.")
     if account.reason == "failed":
         return Sign("exchange", "bad", f"{run.exchange} could not be reached", account.detail or "")
-    return Sign("exchange", "good", f"{run.exchange} answers", "It did when the last candle was decided.")
+    return Sign("exchange", "good", f"{run.exchange} answered at the last candle", "When it was decided.")
 
 
 def delay(run: Run, timing: Timing) -> Sign:
@@ -88,7 +100,7 @@ def clock(run: Run, timing: Timing) -> Sign:
 def gaps(facts: Rows) -> Sign:
     """Tell whether candles of the day are absent."""
     kinds = facts["Kind"].value_counts()
-    absent = int(facts.loc[facts["Kind"] == "gap", "Candles"].astype(int).sum())
+    absent = int(facts.loc[facts["Kind"] == "gap", "Of the day"].astype(int).sum())
     meaning = "What is known about the candles of the day is listed below."
     if absent:
         return Sign("gaps", "warn", f"{_many(absent, 'candle')} of the day absent", meaning)

@@ -20,6 +20,7 @@ from bokeh.document import Document
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from dashboards.queries import NoAnswer
 from data.errors import LakeError
 from data.rows import one_line
 from data.tables import TABLES
@@ -54,6 +55,9 @@ _SELDOM = 60.0
 _LONGEST = 10.0
 """Seconds that a new version waits, at most, until those who were told of the last one have their answers."""
 
+_DOCTOR = "`jarvis doctor`"
+"""What to do about a lake that cannot be read; what the lake says itself has it already."""
+
 _KEPT_ANSWERS = 64
 _LASTING_ANSWERS = 12
 _POOL = ThreadPoolExecutor(4, thread_name_prefix="lake")
@@ -77,14 +81,14 @@ class Edition:
         """Answer a question here and now. Raises LakeError with one line that names no folder."""
         try:
             return question(self._connection.cursor(), *details)
-        except duckdb.Error as error:
+        except NoAnswer:
+            raise
+        except (duckdb.Error, LakeError, OSError) as error:
             told = one_line(error).removeprefix("Invalid Input Error: ")
-            raise LakeError(told.replace(self._root, "lake")) from None
-        except LakeError as error:
-            raise LakeError(str(error).replace(self._root, "lake")) from None
+            raise LakeError(_with_advice(told.replace(self._root, "lake"))) from None
         except (TypeError, ValueError) as error:
             _logger.exception("rows of the lake are not what they should be")
-            raise LakeError(f"the lake's rows are not what they should be: {type(error).__name__}") from error
+            raise NoAnswer(f"the lake's rows are not what they should be: {type(error).__name__}") from error
 
 
 class Hub:
@@ -123,20 +127,17 @@ class Hub:
 
     def kept(self, question: Question[..., T], *details: Any) -> T | None:
         """Return the answer to a question where it is there already, without asking."""
-        edition, key = self._edition, (question, details)
+        edition, key = _result(self._edition), (question, details)
         answer = self._lasting.get(key)
-        if edition is not None and edition.done() and not edition.cancelled() and not edition.exception():
-            answer = edition.result().answers.get(key, answer)
-        done = answer is not None and answer.done() and not answer.cancelled() and not answer.exception()
-        return answer.result() if answer is not None and done else None
+        return _result(answer if edition is None else edition.answers.get(key, answer))
 
     async def ask(self, question: Question[P, T], *details: P.args, **_: P.kwargs) -> T:
         """Answer a question from the newest version of the lake. Raises LakeError."""
         self._waiting += 1
         try:
             return await self._twice(self._ask, question, *details)
-        except LakeError:
-            self._note_unanswered(question, details)
+        except LakeError as error:
+            self._note_unanswered(error, question, details)
             raise
         finally:
             self._waiting -= 1
@@ -156,19 +157,21 @@ class Hub:
             self._lasting[key] = asyncio.ensure_future(self._twice(self._answer, question, *details))
         try:
             answer: T = await asyncio.shield(self._lasting[key])
-        except LakeError:
+        except LakeError as error:
             self._lasting.pop(key, None)
-            self._note_unanswered(question, details)
+            self._note_unanswered(error, question, details)
             raise
         return answer
 
-    def _note_unanswered(self, question: Question[..., Any], details: tuple[Any, ...]) -> None:
-        if len(self._unanswered) < _KEPT_ANSWERS:
+    def _note_unanswered(self, error: LakeError, question: Question[..., Any], details: tuple[Any, ...]) -> None:
+        if not isinstance(error, NoAnswer) and len(self._unanswered) < _KEPT_ANSWERS:
             self._unanswered[question, details] = None
 
     async def _twice(self, ask: Callable[..., Coroutine[Any, Any, T]], question: Question[P, T], *details: Any) -> T:
         try:
             return await ask(question, *details)
+        except NoAnswer:
+            raise
         except LakeError:  # its files may have been compacted away meanwhile: look at the lake afresh, once
             self._edition = self._before = None
             return await ask(question, *details)
@@ -198,7 +201,10 @@ class Hub:
             self._before = await asyncio.shield(self._edition)
         except (duckdb.Error, OSError) as error:
             self._edition = None
-            raise LakeError(f"the lake cannot be opened: {one_line(error)}") from None
+            raise LakeError(_with_advice(f"the lake cannot be opened: {one_line(error)}")) from None
+        except Exception:
+            self._edition = None  # else nobody would ever look again
+            raise
         return self._before
 
     async def _poll(self) -> None:
@@ -227,8 +233,8 @@ class Hub:
 
     def _is_news(self, now: Stamp) -> bool:
         """Tell whether the lake moved on since the last look, or since the edition that is open was opened."""
-        edition = self._edition
-        stale = edition is not None and edition.done() and edition.result().stamp != now
+        edition = _result(self._edition)
+        stale = edition is not None and edition.stamp != now
         moved = self._seen not in {None, now}
         self._seen = now
         return stale or moved
@@ -259,6 +265,17 @@ def hub() -> Hub:
 
 def _in_thread(work: Callable[..., T], *details: Any) -> asyncio.Future[T]:
     return asyncio.get_running_loop().run_in_executor(_POOL, functools.partial(work, *details))
+
+
+def _result(asked: asyncio.Future[T] | None) -> T | None:
+    """Return what a future has come to; None while that is nothing."""
+    if asked is None or not asked.done() or asked.cancelled() or asked.exception() is not None:
+        return None
+    return asked.result()
+
+
+def _with_advice(reason: str) -> str:
+    return reason if _DOCTOR in reason else f"{reason}; {_DOCTOR} shows what is wrong with the lake"
 
 
 def _has_answer(lake: Lake, asked: list[tuple[Question[..., Any], tuple[Any, ...]]]) -> bool:

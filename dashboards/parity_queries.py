@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dashboards.queries import Connection, Rows, Run, frame, runs
+from dashboards.queries import Connection, NoAnswer, Rows, Run, frame, runs
 from dashboards.row_queries import MOST_ROWS
-from data.errors import LakeError
 
 VERDICTS = ("data", "signal", "fill", "cost", "equal")
 """The worst first: the earlier cause."""
@@ -149,7 +148,7 @@ def strip(lake: Connection, run: Run) -> Rows:
         {"run": run.run_id},
     )
     if rows.empty:
-        raise LakeError("no candle has closed since the session began")
+        raise NoAnswer("no candle has closed since the session began")
     return rows
 
 
@@ -164,7 +163,7 @@ def curves(lake: Connection, run: Run) -> Rows:
         [run.run_id],
     )
     if rows.empty:
-        raise LakeError("there is no candle yet in which the equity of both is known")
+        raise NoAnswer("there is no candle yet in which the equity of both is known")
     return rows
 
 

@@ -36,6 +36,10 @@ Rows = pd.DataFrame
 Connection = duckdb.DuckDBPyConnection
 
 
+class NoAnswer(LakeError):
+    """This version of the lake has no answer, and no file is at fault: another look at them would find none either."""
+
+
 class Run(NamedTuple):
     """A recorded run; times are naive UTC."""
 
@@ -167,7 +171,7 @@ def candles(lake: Connection, run: Run, window: Window | None = None, outline: R
         _bounds(window) if outline is not None else series(run) | _bounds(window),
     )
     if rows.empty and window == run.whole:
-        raise LakeError(f"the lake no longer has the candles of {run.symbol} {run.timeframe} from {run.exchange}")
+        raise NoAnswer(f"the lake no longer has the candles of {run.symbol} {run.timeframe} from {run.exchange}")
     return rows
 
 
@@ -259,7 +263,7 @@ def equity(lake: Connection, run: Run, window: Window | None = None, outline: Ro
         _bounds(window) if outline is not None else {"run": run.run_id} | _bounds(window),
     )
     if rows.empty and window == run.whole:
-        raise LakeError("the lake has no equity of this run")
+        raise NoAnswer("the lake has no equity of this run")
     return rows.assign(price=_held(lake, run, rows)) if run.symbols and outline is None else rows
 
 

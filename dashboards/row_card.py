@@ -14,6 +14,7 @@ from dashboards.latest import Latest
 from dashboards.queries import Connection, Rows, Run
 from dashboards.row_queries import PAGE, Found, Wanted
 from dashboards.row_table import RowTable
+from dashboards.search import LONGEST
 from dashboards.session import Card, Session
 from data.errors import LakeError
 
@@ -21,8 +22,6 @@ _FORMS: dict[str, tuple[str, Callable[[pa.Table], bytes]]] = {
     "csv": ("text/csv", sql_result.csv),
     "parquet": ("application/vnd.apache.parquet", sql_result.parquet),
 }
-
-_LONGEST_TEXT = 200
 
 
 class Topic(NamedTuple):
@@ -81,7 +80,7 @@ class RowCard(Card):
         self.table = RowTable(
             self._save,
             size=PAGE,
-            text=session.query.get(text, "")[:_LONGEST_TEXT],
+            text=session.query.get(text, "")[:LONGEST],
             order=session.query.get(order, ""),
             page=session.number(at) - 1,
             label=topic.title,
@@ -114,7 +113,7 @@ class RowCard(Card):
 
     @property
     def _wanted(self) -> Wanted:
-        return Wanted(self.table.text[:_LONGEST_TEXT], self.table.order, max(0, self.table.page))
+        return Wanted(self.table.text[:LONGEST], self.table.order, max(0, self.table.page))
 
     def _show(self, run: Run, wanted: Wanted, count: int, rows: list[dict[str, Any]]) -> None:
         if run is self._run and wanted == self._wanted:

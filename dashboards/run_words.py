@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from dashboards import search
 from dashboards.look import part
 from dashboards.queries import Run
 from data.settings import settings
@@ -26,10 +27,9 @@ def option(run: Run) -> dict[str, str]:
     return {"id": run.run_id, "title": run.strategy, "details": _parameters(run), "where": where, "when": when}
 
 
-def matching(runs: Sequence[Run], search: str) -> Sequence[Run]:
+def matching(runs: Sequence[Run], typed: str) -> list[Run]:
     """Return the runs in whose line of the picker all the words occur that were typed."""
-    words = search.lower().replace("·", " ").split()
-    return [run for run in runs if all(word in _words(run) for word in words)] if words else runs
+    return search.matching(runs, typed, _words)
 
 
 @lru_cache(20_000)

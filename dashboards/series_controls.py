@@ -41,6 +41,7 @@ class Freshness(Component):
     due = param.Number(default=None, allow_None=True, doc="When the next closes (ms); None: none is due.")
     step = param.Number(default=1, doc="Length of a candle (ms).")
     leeway = param.Number(default=0, doc="How long a candle that has closed may take to be known (ms).")
+    late = param.Boolean(default=False, doc="Whether another one has closed since: the browser says so.")
 
     _esm = _DUE + asset("freshness.js")
     _stylesheets = _STYLES

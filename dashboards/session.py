@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import MAXYEAR, MINYEAR
 from typing import Any
 
 import pandas as pd
@@ -34,12 +35,12 @@ def whole_number(text: str) -> int:
 
 
 def instant_of(text: str) -> pd.Timestamp | None:
-    """Return an instant as the address writes it, naive UTC; None where the text is none."""
+    """Return an instant as the address writes it, naive UTC; None where the text is none that DuckDB takes."""
     try:
         ts = pd.Timestamp(text)
     except (ValueError, OverflowError):
         return None
-    return None if pd.isna(ts) or ts.tz is not None else ts
+    return None if pd.isna(ts) or ts.tz is not None or not MINYEAR <= ts.year <= MAXYEAR else ts
 
 
 def html(text: str) -> pn.pane.HTML:

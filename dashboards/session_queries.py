@@ -169,15 +169,21 @@ def arrivals(lake: Connection) -> dict[Series, Arrival]:
 
 
 def facts(lake: Connection, run: Run) -> Rows:
-    """Return what is known about the candles of the session's last day and holds, under the headings of the page."""
+    """Return what is known about the candles of the session's last day and holds, under the headings of the page.
+
+    What began before that day has `Of the day` fewer candles than in all.
+    """
+    day = run.end_ts.floor("D").tz_localize("UTC")
     return frame(
         lake,
         f"""SELECT start_ts AT TIME ZONE 'UTC' AS "From (UTC)", end_ts AT TIME ZONE 'UTC' AS "To (UTC)", kind AS "Kind",
-            candles::VARCHAR AS "Candles", detail AS "Detail", kind = 'gap' AS marked
+            candles::VARCHAR AS "Candles",
+            least(candles, floor(epoch(end_ts - $day) / $step) + 1)::BIGINT::VARCHAR AS "Of the day",
+            detail AS "Detail", kind = 'gap' AS marked
         FROM quality WHERE exchange = $exchange AND symbol = $symbol AND timeframe = $timeframe
-            AND resolved_at IS NULL AND end_ts >= date_trunc('day', $end::TIMESTAMPTZ)
+            AND resolved_at IS NULL AND end_ts >= $day
         ORDER BY start_ts DESC, kind LIMIT {NEWEST}""",  # noqa: S608
-        {**_series(run), "end": run.end_ts.tz_localize("UTC")},
+        {**_series(run), "day": day, "step": _step(run).total_seconds()},
     )
 
 

@@ -11,6 +11,7 @@ from dashboards.look import NONE, figure, number, part
 from dashboards.metric_words import Words
 from dashboards.parity_queries import Compared
 from dashboards.queries import Rows, Run
+from dashboards.row_words import tone
 from dashboards.session_queries import STOPPED, Account, Arrival
 from data.timeframe import parse_timeframe
 
@@ -29,6 +30,9 @@ _LEEWAY = 15.0
 
 _UNITS = {"Profit": "quote", "Return": "fraction", "Fee": "quote", "Fees": "quote"}
 """Units of columns of `listing`; what has none is a price or an amount."""
+
+_GAINS = ("Profit", "Return")
+"""Columns of `listing` whose values have the colour of a gain or a loss."""
 
 
 def banner(run: Run) -> str:
@@ -134,9 +138,9 @@ def listing(rows: Rows, otherwise: str) -> str:
     marked = rows["marked"] if "marked" in rows else [False] * len(rows)
     told = rows.drop(columns="marked", errors="ignore")
     kinds = ["number" if kind.kind == "f" else "when" if kind.kind == "M" else "" for kind in told.dtypes]
-    units = [_UNITS.get(name, "") for name in told.columns]
-    cells = [[*zip(map(_cell, row, units), kinds, strict=True)] for row in told.itertuples(index=False, name=None)]
-    return part("listing", heads=zip(told.columns, kinds, strict=True), rows=zip(marked, cells, strict=True))
+    columns = [*zip(told.columns, kinds, strict=True)]
+    cells = [[*map(_told, columns, row)] for row in told.itertuples(index=False, name=None)]
+    return part("listing", heads=columns, rows=zip(marked, cells, strict=True))
 
 
 def parity(run: Run, found: Compared, differing: Rows, theme: str) -> str:
@@ -183,6 +187,13 @@ def _tone(value: float | None) -> str:
 
 def _is_long(run: Run) -> bool:
     return run.timeframe[-1] in "dwM"
+
+
+def _told(column: tuple[str, str], value: Any) -> tuple[str, str]:
+    """Return a value of a column in words, and its kind, with a tone where it is a gain or a loss."""
+    name, kind = column
+    look = f"{kind} {tone(value)}" if kind == "number" and name in _GAINS else kind
+    return _cell(value, _UNITS.get(name, "")), look
 
 
 def _cell(value: Any, unit: str = "") -> str:

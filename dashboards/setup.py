@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from dashboards import app, charts  # noqa: F401
+from dashboards.guard import stand_guard
 
+stand_guard()
 charts.rehearse()

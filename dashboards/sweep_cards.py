@@ -19,6 +19,7 @@ from dashboards.sweep_queries import CELLS, OBJECTIVE, Parameter, Plane, Sample,
 from data.errors import LakeError
 
 _NO_SPLIT = "All candles chose the best set, and none are left to judge it. For a sweep that leaves some:"
+_KEY = "A star marks the best objective, hatching where no set has a value, as where all failed."
 _NOTHING = "No parameter of this sweep has more than one value among the sets that could be tried."
 
 
@@ -172,8 +173,10 @@ def _draw_map(run: Run, varied: list[Parameter], chosen: Chosen, found: Plane, t
 
     def drawn(found: Plane) -> list[Any]:
         said = sweep_words.plane(chosen.wish, varied, found, title, chosen.unknown)
-        scale = [sweep_words.scale(*charts.ends(found), unit, charts.shades(theme, 16))] if chosen.wish.y else []
-        return [*charts.chart(found, title, unit, theme), *scale, said]
+        if chosen.wish.y:
+            scale = sweep_words.scale(*charts.ends(found), unit, charts.shades(theme, 16))
+            said = scale + said + part("said", text=_KEY)
+        return [*charts.chart(found, title, unit, theme), said]
 
     return drawn_or_fault(drawn, found)
 

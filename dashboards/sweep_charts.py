@@ -30,6 +30,7 @@ from dashboards.verdict_words import parameters
 HEIGHT = 340
 _TICKS = 12
 _LONGEST = 12
+_CLEAR = "#00000000"
 
 
 def shades(theme: Theme, count: int = 256) -> list[str]:
@@ -115,15 +116,21 @@ def _map(found: Plane, title: str, unit: str, theme: Theme) -> list[Figure]:
     x, y = cells["x"].to_numpy(dtype=float), cells["y"].to_numpy(dtype=float)
     source = ColumnDataSource({
         "left": x - 0.5, "right": x + 0.5, "bottom": y - 0.5, "top": y + 0.5,
-        "colour": [colours.grid if np.isnan(value) else palette[round(value * 255)] for value in share],
+        "colour": [_CLEAR if np.isnan(value) else palette[round(value * 255)] for value in share],
         **_told(found, unit),
     })  # fmt: skip
     made = _frame("map")
-    made.quad("left", "right", "top", "bottom", source=source, fill_color="colour", line_color=colours.edge,
-              line_width=0.5, name="cells")  # fmt: skip
+    right, top = len(across.labels) - 0.5, len(up.labels) - 0.5
+    made.quad(-0.5, right, top, -0.5, fill_color=None, line_color=None, hatch_pattern="/", hatch_color=colours.muted,
+              hatch_alpha=0.6, hatch_scale=8, name="without")  # fmt: skip
+    drawn = made.quad("left", "right", "top", "bottom", source=source, fill_color="colour", line_color=colours.edge,
+                      line_width=0.5, name="cells")  # fmt: skip
+    best = cells[cells["objective"] == cells["objective"].max()]
+    made.scatter(best["x"].to_numpy(), best["y"].to_numpy(), marker="star", size=18, fill_color=colours.edge,
+                 line_color=colours.text, name="best")  # fmt: skip
     height = max(220, min(560, 80 + 24 * len(up.labels)))
-    _dress(made, (-0.5, len(across.labels) - 0.5), height, theme, HoverTool(tooltips=_tips(found, title)))
-    made.y_range = Range1d(start=-0.5, end=len(up.labels) - 0.5)
+    _dress(made, (-0.5, right), height, theme, HoverTool(renderers=[drawn], tooltips=_tips(found, title)))
+    made.y_range = Range1d(start=-0.5, end=top)
     made.grid.visible = False
     for axis, shown in ((made.xaxis[0], across), (made.yaxis[0], up)):
         _label(axis, _ticks(shown))

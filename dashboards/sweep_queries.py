@@ -1,12 +1,13 @@
 """What the page of sweeps asks of the lake: which parameters vary, a plane of them, samples of the sets, the sets.
 
-However many sets a sweep has, DuckDB merges or samples them to what a screen shows. Of sets that failed the charts show
-nothing; the table has them with their reason.
+However many sets a sweep has, DuckDB merges or samples them to what a screen shows. The charts leave out sets that
+failed; the table has them with their reason.
 """
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -84,7 +85,8 @@ class Axis(NamedTuple):
 
 
 class Plane(NamedTuple):
-    """Cells with place `x` (and `y`), value, number of the set it is from (of a median, the best) and sets in it."""
+    """Cells with place `x` (and `y`), value, number of the set it is from (of a median, the best), sets in it, and the
+    best objective of these."""
 
     axes: tuple[Axis, ...]
     cells: Rows
@@ -105,6 +107,8 @@ class Progress(NamedTuple):
     wanted: int
     symbol: str
     timeframe: str
+    written: float
+    """When the newest file with sets of it was written: seconds since 1970."""
 
 
 def terms(run: Run) -> Terms:
@@ -159,7 +163,7 @@ def plane(lake: Connection, run: Run, wish: Wish) -> Plane:
         lake,
         f"""WITH {context}
         SELECT {places}, {value} FILTER (objective IS NOT NULL) AS value, count(*) AS sets,
-            arg_max(number, [objective, -number]) FILTER (objective IS NOT NULL) AS number
+            arg_max(number, [objective, -number]) FILTER (objective IS NOT NULL) AS number, max(objective) AS objective
         FROM tried {joins} GROUP BY {", ".join("xy"[: len(names)])} ORDER BY ALL""",  # noqa: S608
         _named(run, names),
     )
@@ -189,10 +193,21 @@ def under_way(lake: Connection, store: Lake) -> list[Progress]:
         FROM ({scan(TABLES["sweeps"], delta, files)})
         WHERE run_id NOT IN (SELECT run_id FROM runs) GROUP BY 1 ORDER BY 1"""  # noqa: S608
     ).fetchall()
+    written = _written(lake, files) if rows else {}
     return [
-        Progress(str(run_id), int(sets), int(wanted or 0), symbol or "", timeframe or "")
+        Progress(str(run_id), int(sets), int(wanted or 0), symbol or "", timeframe or "", written[run_id])
         for run_id, sets, wanted, symbol, timeframe in rows
     ]
+
+
+def _written(lake: Connection, files: list[str]) -> dict[str, float]:
+    """Return when the newest file with rows of each run was written."""
+    named = lake.execute("SELECT DISTINCT run_id, filename FROM read_parquet(?, filename = true)", [files]).fetchall()
+    times = {file: Path(file).stat().st_mtime for file in files}
+    found: dict[str, float] = {}
+    for run_id, file in named:
+        found[run_id] = max(found.get(run_id, 0.0), times[file])
+    return found
 
 
 SET_COLUMNS = {

@@ -37,6 +37,11 @@ _TILES = (
 )
 _OF_A_PERIOD = {"best_sharpe", "expected_maximum_sharpe"}
 
+_BUSY = 300.0
+"""Seconds; a sweep under way writes what it has done every few."""
+
+_GO_ON = "No set was tried for five minutes. What was broken off goes on by the same command."
+
 SET_HEADS = [
     {"key": key, "title": title, "kind": kind}
     for key, title, kind in (
@@ -74,14 +79,19 @@ def tiles(metrics: Rows) -> str:
     return part("tiles", tiles=[_tile(str(name), rows.get(name)) for name in (*_TILES, *others)])
 
 
-def progress(found: list[Progress]) -> str:
-    """Say which sweeps are under way and how far they are; empty where none is."""
+def progress(found: list[Progress], now: float) -> str:
+    """Say at an instant (seconds since 1970) which sweeps are under way and which are not finished, and how far."""
+    busy = [one for one in found if now - one.written < _BUSY]
+    left = [one for one in found if one not in busy]
+    return _listed(busy, "under way", "It is listed when it is judged.") + _listed(left, "not finished", _GO_ON)
+
+
+def _listed(found: list[Progress], state: str, text: str) -> str:
     if not found:
         return ""
-    title = "A sweep is under way" if len(found) == 1 else f"{len(found)} sweeps are under way"
+    title = f"A sweep is {state}" if len(found) == 1 else f"{len(found)} sweeps are {state}"
     more = f"And {len(found) - 5} more. " if len(found) > 5 else ""
-    text = f"{more}It is listed when it is judged. One that was broken off goes on by the same command."
-    return part("under_way", title=title, text=text, sweeps=[_standing(one) for one in found[:5]])
+    return part("under_way", title=title, text=more + text, sweeps=[_standing(one) for one in found[:5]])
 
 
 def _standing(one: Progress) -> dict[str, Any]:

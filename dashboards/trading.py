@@ -5,7 +5,9 @@ from __future__ import annotations
 import panel as pn
 
 from dashboards.app import build_dashboard, update_dashboard
+from dashboards.guard import stand_guard
 
+stand_guard()  # without --setup this is the first visit of all, and holds from the next one on
 pn.extension()
 
 dashboard = build_dashboard()

@@ -24,7 +24,7 @@ from flows.memory import fitting
 from flows.parameters import BacktestParameters, SweepParameters
 from flows.plan import Plan, try_all
 from flows.progress import progress, say
-from flows.report import cells, flow_run_id, tag
+from flows.report import cells, dashboard_address, flow_run_id, tag
 from flows.runner import crew
 from flows.spec import Spec, candles_of, detail_of, folds_of
 from flows.terms import cost_columns
@@ -265,7 +265,8 @@ def _publish(result: Sweep, parameters: SweepParameters) -> None:
         return
     manifest = result.manifest
     tag(["sweep", manifest["strategy"], manifest["symbol"], manifest["timeframe"]])
-    words = f"# {manifest['strategy']} on {result.series}\n\nSweep `{result.run_id}`: "
+    address = dashboard_address(result.run_id, "sweep")
+    words = f"# {manifest['strategy']} on {result.series}\n\nSweep [`{result.run_id}`]({address}): "
     create_markdown_artifact(words + result.verdict, key="verdict", description=f"Sweep {result.run_id}")
     tables = {"sets": rank(result.sets).drop(columns=["run_id", "failure", "note"]).head(100)}
     if len(parameters.objectives) > 1:

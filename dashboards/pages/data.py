@@ -16,6 +16,7 @@ from dashboards.data_queries import Series
 from dashboards.hub import background
 from dashboards.look import asset, part
 from dashboards.queries import Connection
+from dashboards.search import LONGEST
 from dashboards.series_controls import Choices, Freshness, SearchBox, SeriesTable
 from dashboards.session import Card, Session, Words
 from data.errors import LakeError
@@ -53,7 +54,7 @@ class DataPage:
         self._turn = 0
         self._stale = self._following = False
         query = session.query
-        self._search = SearchBox(find=query.get("find", ""), **_WHOLE)
+        self._search = SearchBox(find=query.get("find", "")[:LONGEST], **_WHOLE)
         self._table = SeriesTable(heads=data_words.heads(), order=query.get("sort") or "name", **_WHOLE)
         self._freshness = Freshness(visible=False, **_WHOLE)
         self._kinds = Choices(chosen=query.get("kind", ""), label="Kind of fact", **_WHOLE)
@@ -176,7 +177,7 @@ class DataPage:
 
     def _listed(self, found: list[Series]) -> list[Series]:
         """Return the series that have the words of the search, in the order of the table."""
-        return [one for one in data_words.ordered(found, self._table.order) if data_words.has(one, self._search.find)]
+        return data_words.matching(data_words.ordered(found, self._table.order), self._search.find)
 
     def _list_anew(self) -> None:
         self.session.visit(find=self._search.find, sort=self._table.order)

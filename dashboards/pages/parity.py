@@ -17,6 +17,7 @@ from dashboards.parity_cards import ParityCards
 from dashboards.parity_queries import Standing
 from dashboards.queries import Rows, Run
 from dashboards.run_page import GrowingPage
+from dashboards.search import LONGEST
 from dashboards.session import Card, Session, Words, instant_of
 from data.errors import LakeError
 
@@ -128,7 +129,7 @@ class ParityPage(GrowingPage):
 
     @property
     def _narrowed(self) -> tuple[str, str]:
-        return self._table.verdict, self._table.text
+        return self._table.verdict, self._table.text[:LONGEST]
 
     def _make_table(self) -> CandleTable:
         query = self.session.query

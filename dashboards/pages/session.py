@@ -66,6 +66,8 @@ class SessionPage(GrowingPage):
         self._cards = SessionCards(sizing_mode="stretch_width", margin=0)
         self._cards.param.watch(lambda event: self._pick(event.new), "picked")
         self._fresh = Freshness(visible=False, margin=0)
+        self._fresh.param.watch(lambda _: session.apply(lambda: self._show_health(self._signs)), "late")
+        self._signs: list[Sign] = []
 
     @property
     def tables(self) -> Mapping[str, Card]:
@@ -111,7 +113,14 @@ class SessionPage(GrowingPage):
         lists = dict(zip(_LISTS, told, strict=True))
         if not isinstance(account, LakeError):
             self.drawn = run, account.fills, _prices(lists["open"])
-        self.apply(turn, lambda: self._health.show(health_words.signs(_signs(run, account, timing, lists))))
+        signs = _signs(run, account, timing, lists)
+        self.apply(turn, lambda: self._show_health(signs))
+
+    def _show_health(self, signs: list[Sign]) -> None:
+        """Show the lights; a session that is dead changes no lake, but its newest candle becomes late."""
+        self._signs = signs
+        if signs:
+            self._health.show(health_words.signs(signs, late=self._fresh.late))
 
     async def _ask(self, question: Callable[..., Any], *details: Any) -> Any:
         """Return the answer, or the LakeError that there is instead."""

@@ -110,7 +110,7 @@ class SqlPage:
             self._stop()
 
     def _write(self, sql: str) -> None:
-        self._session.visit(sql=sql if len(quote(sql)) <= _LONGEST_ADDRESS else "")
+        self._session.visit(sql=sql if _fits_address(sql) else "")
 
     def _run(self, sql: str) -> None:
         if self._task is not None and not self._task.done():
@@ -150,6 +150,10 @@ class SqlPage:
         hint = sql_words.bounds(self._walled.limits)
         self._box.param.update(running=False, ended=self._box.ended + 1, hint=hint)
         show()
+
+
+def _fits_address(sql: str) -> bool:
+    return len(sql) <= _LONGEST_ADDRESS and len(quote(sql)) <= _LONGEST_ADDRESS  # a paste may be of megabytes
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 from panel.viewable import Viewable
@@ -101,7 +102,7 @@ class SweepPage(RunPage):
             reason = str(error)
             self.session.apply(lambda: self._progress.fail(reason))
             return
-        told = sweep_words.progress(found)
+        told = sweep_words.progress(found, time.time())
         self.session.apply(lambda: self._progress.show(told) if told else self._progress.clear())
 
     def _begin(self, runs: list[Run], run: Run | None) -> None:

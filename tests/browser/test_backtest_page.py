@@ -235,7 +235,6 @@ def test_runs_are_set_beside_each_other_and_taken_out_again(
     expect(page.locator(".compared")).to_have_count(0)
 
 
-@pytest.mark.slow
 def test_another_run_picked_by_keyboard_changes_everything(
     dashboard: Dashboard, visit: Visit, runs: dict[str, str]
 ) -> None:
@@ -323,16 +322,21 @@ def test_what_is_in_view_is_moved_by_the_keyboard_and_stands_in_the_address(dash
     page = visit(dashboard.url)
     first, last = chart(page, "price")["x"]
 
-    def press(name: str) -> list[float]:
-        page.get_by_role("group", name="The time in view").get_by_role("button", name=name).focus()
+    def press(
+        name: str, group: str = "The time in view", charts: tuple[str, str] = ("price", "drawdown")
+    ) -> list[float]:
+        page.get_by_role("group", name=group, exact=True).get_by_role("button", name=name).focus()
         page.keyboard.press("Enter")
-        view: list[float] = chart(page, "price")["x"]
-        assert chart(page, "drawdown")["x"] == view
-        return view
+        view, other = (chart(page, name)["x"] for name in charts)
+        assert view == other
+        return [*view]
 
     quarter = (last - first) / 4
     assert press("Zoom in") == pytest.approx([first + quarter, last - quarter])
     assert press("Later") == pytest.approx([last - 2 * quarter, last])
+    returns = press("Zoom in", "The time in view of exposure and ratio", ("exposure", "rolling"))
+    assert returns == pytest.approx([first + quarter, last - quarter])
+    assert chart(page, "price")["x"] == pytest.approx([last - 2 * quarter, last])
     assert press("Earlier") == pytest.approx([first + quarter, last - quarter])
     page.wait_for_url(re.compile(r"from=20\d\d-.*to=20\d\d-"))
     shared = visit(page.url)
@@ -376,12 +380,11 @@ def test_the_manifest_unfolds(newest: Page) -> None:
     expect(text).to_contain_text('"data_fingerprint"')
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_text_can_be_read_against_its_background(dashboard: Dashboard, visit: Visit, theme: str) -> None:
-    page = visit(f"{dashboard.url}?theme={theme}")
-    colours = page.evaluate(
-        """() => {
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_can_be_read_against_its_background(newest: Page, theme: str) -> None:
+    colours = newest.evaluate(
+        """theme => {
+          document.documentElement.dataset.theme = theme
           const style = getComputedStyle(document.documentElement)
           const read = (name) => {
             const probe = document.body.appendChild(document.createElement("i"))
@@ -392,7 +395,8 @@ def test_text_can_be_read_against_its_background(dashboard: Dashboard, visit: Vi
           }
           return Object.fromEntries(["page", "card", "raised", "text", "muted", "accent", "good", "bad"]
             .map(name => [name, read(`--${name}`)]))
-        }"""
+        }""",
+        theme,
     )
     for ground in ("page", "card", "raised"):
         for ink in ("text", "muted", "accent", "good", "bad"):

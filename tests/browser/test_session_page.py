@@ -34,14 +34,6 @@ _FIGURES = """() => Bokeh.documents.flatMap(d => d.roots()).flatMap(root => [...
   .filter(model => model.type === "Figure").map(model => model.id).sort()"""
 
 
-_ZOOM = """() => {
-  const models = Bokeh.documents.flatMap(d => d.roots()).flatMap(root => [...root.references()])
-  const time = models.find(model => model.type === "Figure" && model.name === "price").x_range
-  const third = (time.end - time.start) / 3
-  time.setv({start: time.start + third, end: time.end - third})
-}"""
-
-
 @dataclass
 class Traded:
     """A session under way, and the dashboard over its lake."""
@@ -228,6 +220,14 @@ def test_an_order_is_told_with_its_events_and_its_fill(traded: Traded, looked: P
     assert told[-1][6:] == [*(f"{first[name]:,.8g}" for name in ("amount", "price")), f"{first['fee']:,.2f}"]
 
 
+def test_the_profit_of_a_trade_has_the_colour_of_a_gain_or_of_a_loss(traded: Traded, looked: Page) -> None:
+    profits = traded.rows("trades").query("status == 'closed'")["profit"]
+    table = looked.get_by_role("region", name="Trades")
+    for tone, count in ("good", int((profits > 0).sum())), ("bad", int((profits < 0).sum())):
+        assert count
+        expect(table.locator(f"td.{tone}")).to_have_count(2 * count)  # the return as well
+
+
 def test_what_is_unexplained_comes_first_and_is_marked_while_it_stands(looked: Page) -> None:
     told = cells(looked, "Account against ledger")
     assert [row[2] for row in told] == ["unexplained: stops trading", "unexplained", "accepted", "deposit"]
@@ -275,8 +275,10 @@ def test_a_new_decision_appears_in_tables_charts_and_lines_without_a_reload_and_
     until(lambda: chart(page, "price")["x"][1] == pytest.approx(before["x"][1] + 3_600_000, abs=120_000))
     assert chart(page, "equity")["layers"][-1]["data"]["ts"][-1] == newest["ts"].timestamp() * 1000
     was_held = traded.is_held
-    page.evaluate(_ZOOM)
+    start, end = chart(page, "price")["x"]
+    page.get_by_role("group", name="The time in view").get_by_role("button", name="Zoom in").click()
     zoomed = chart(page, "price")["x"]
+    assert zoomed == pytest.approx([start + (end - start) / 4, end - (end - start) / 4])
     while traded.is_held == was_held:
         traded.step()
     lines = ["entry", "stop loss, by the settings"] if traded.is_held else []

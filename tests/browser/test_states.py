@@ -70,11 +70,15 @@ def test_an_unknown_run_says_so_and_offers_the_newest(lake_of_the_flow: Path, se
     until(lambda: "theme=light" in page.url)
 
 
-def test_a_torn_file_spoils_one_card(lake_to_change: Path, serve: Serve, visit: Visit) -> None:
-    for file in (lake_to_change / "trades").glob("*.parquet"):
+def test_a_file_that_is_torn_under_the_open_page_spoils_one_card_until_it_is_whole_again(
+    lake_to_change: Path, serve: Serve, visit: Visit
+) -> None:
+    page = visit(serve(lake_to_change).url)
+    whole = {file: file.read_bytes() for file in (lake_to_change / "trades").glob("*.parquet")}
+    for file in whole:
         file.write_bytes(b"torn")
-    dashboard = serve(lake_to_change)
-    page = visit(dashboard.url)
+    page.get_by_role("combobox", name="Run").click()
+    page.get_by_role("option", name=re.compile("^macd")).click()
     alerts = page.get_by_role("alert")
     expect(alerts).to_have_count(2)  # the table of trades, and a word above the price: its markers are absent
     assert chart(page, "price") is not None
@@ -82,6 +86,10 @@ def test_a_torn_file_spoils_one_card(lake_to_change: Path, serve: Serve, visit: 
     assert str(lake_to_change) not in page.content()
     expect(page.locator(".tile:visible")).to_have_count(12)
     expect(page.get_by_role("heading", name="Drawdown")).to_be_visible()
+    for file, content in whole.items():
+        file.write_bytes(content)
+    expect(alerts).to_have_count(0)
+    expect(page.locator(".rows.picks tbody tr")).to_have_count(25)
 
 
 @pytest.mark.slow

@@ -18,6 +18,8 @@ from tasks.signal.registry import strategies
 from tests.servers.practice_exchange import practice_exchange
 from tests.servers.processes import environment
 
+pytestmark = pytest.mark.long
+
 RUN_ELSEWHERE = {
     "source .venv/bin/activate": "the tests run in the environment already",
     "panel serve dashboards/trading.py": "tests/browser",

@@ -16,8 +16,9 @@ from data.writer import Lake
 from flows.backtest import backtest
 from flows.done import Done
 from flows.parameters import BacktestParameters, SweepParameters
+from flows.report import dashboard_address
 from flows.spec import SCHEMA
-from flows.sweep import Sweep, sweep
+from flows.sweep import Sweep, _publish, sweep
 from tests.servers.command_line import Jarvis
 
 GRID = {"fast": "10:40:10", "slow": "20:60:20"}
@@ -115,6 +116,15 @@ def test_the_sweep_is_a_run_with_a_verdict_and_its_best_sets_are_ordinary_runs(l
     again = run(best=2)
     assert (again.run_id, again.runs) == (result.run_id, result.runs)
     assert len(read_run(lake, result.run_id, "sweeps")) == 12
+
+
+def test_the_verdict_in_prefect_leads_to_the_page_of_the_sweep(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    result, artifacts = run(), dict[str, Any]()
+    monkeypatch.setattr("flows.sweep.flow_run_id", lambda: "of a test")
+    monkeypatch.setattr("flows.sweep.create_markdown_artifact", lambda text, key, **_: artifacts.update({key: text}))
+    monkeypatch.setattr("flows.sweep.create_table_artifact", lambda *_, **__: None)
+    _publish(result, SweepParameters(grid=GRID))
+    assert f"]({dashboard_address(result.run_id, 'sweep')}): {result.verdict}" in artifacts["verdict"]
 
 
 def test_trials_of_earlier_runs_on_the_series_count(lake: Lake) -> None:

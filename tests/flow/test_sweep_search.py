@@ -384,9 +384,7 @@ def test_a_task_that_is_lost_at_every_attempt_ends_the_sweep_with_a_line() -> No
         return lost
 
     task = runner.Task(Spec("lake", 0, "sma_crossover", "{}", 3), np.array([[2, 0], [3, 1]]))
-    wanted = (
-        "sets 2 to 3 failed 4 times on the workers: the worker died; what is done is in the lake"
-    )
+    wanted = "sets 2 to 3 failed 4 times on the workers: the worker died; what is done is in the lake"
     with pytest.raises(JarvisError, match=wanted):
         list(runner.Crew(1, submit).run([task]))
     assert len(given) == runner.ATTEMPTS

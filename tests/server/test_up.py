@@ -23,7 +23,7 @@ from tests.flow.test_documents import blocks
 from tests.servers.loopback import QuietHandler, listening
 from tests.servers.processes import BIN, environment, free_port
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(420)]
 
 AUTH = ("jarvis", "a password of the tests")
 

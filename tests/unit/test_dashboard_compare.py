@@ -92,6 +92,8 @@ def test_a_search_over_five_thousand_runs_finds_what_it_should(lake: Lake) -> No
     lake.append("runs", many)
     listed = queries.runs(connect(lake), "backtest")
     assert len(listed) == 5_001
-    found = run_words.matching(listed, "sma fast=96 slow=312")
-    assert {run.parameters for run in found} == {'{"fast":96,"slow":312}'} or not found
+    found = run_words.matching(listed, "sma fast=70 slow=295")
+    assert [run.run_id for run in found] == [f"{1234:016x}"]
+    found = run_words.matching(listed, "btc/usd slow=295")
+    assert {run.run_id for run in found} == {f"{n:016x}" for n in range(295, 5_000, 313)}
     assert listed[0] in run_words.matching(listed, "btc/usd")

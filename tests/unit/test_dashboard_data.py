@@ -14,6 +14,7 @@ from dashboards.coverage_chart import draw_coverage
 from dashboards.data_queries import Name, Series
 from dashboards.hub import Edition
 from dashboards.look import NONE
+from dashboards.search import LONGEST
 from data.errors import LakeError
 from data.views import connect
 from data.writer import Lake
@@ -273,8 +274,10 @@ def test_series_are_sorted_by_any_column_and_found_by_words(lake: Lake) -> None:
     assert symbols("name") == symbols("no such column") == ["BTC/USD", "ETH/USD", "AAPL"]
     assert symbols("-candles") == ["BTC/USD", "AAPL", "ETH/USD"]
     assert symbols("newest") == ["ETH/USD", "BTC/USD", "AAPL"]
-    assert [series.name.symbol for series in told if words.has(series, "KRAKEN usd 1h")] == ["BTC/USD", "ETH/USD"]
-    assert [series.name.symbol for series in told if words.has(series, "kraken/eth/usd/1h")] == ["ETH/USD"]
+    assert [series.name.symbol for series in words.matching(told, "KRAKEN usd 1h")] == ["BTC/USD", "ETH/USD"]
+    assert [series.name.symbol for series in words.matching(told, "kraken/eth/usd/1h")] == ["ETH/USD"]
+    assert words.matching(told, "") == told
+    assert len(words.matching(told, "kraken" + " " * LONGEST + "absent")) == 2
 
 
 def drawn(lake: Lake, picked: str = NAME.address) -> tuple[Any, dict[str, pd.DataFrame]]:

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tornado.httputil import HTTPHeaders
 
-from dashboards.guard import asks_for_login, may_look
+from dashboards.guard import asks_for_login, is_foreign, may_look
 
 
 def request(peer: str = "127.0.0.1", **headers: str) -> Any:
@@ -60,6 +61,31 @@ def test_a_star_in_the_allowed_names_allows_nobody_here(monkeypatch: pytest.Monk
 
 def test_a_request_that_hides_its_socket_is_refused() -> None:
     assert not may_look(SimpleNamespace(headers={"Host": "localhost"}, remote_ip="127.0.0.1"), login=False)
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "dest", "foreign"),
+    [
+        pytest.param("cross-site", "no-cors", "image", True, id="an image on another site's page"),
+        pytest.param("cross-site", "no-cors", "script", True, id="a script on it"),
+        pytest.param("cross-site", "cors", "empty", True, id="its own script asks"),
+        pytest.param("cross-site", "navigate", "iframe", True, id="a frame on it"),
+        pytest.param("cross-site", "navigate", "object", True, id="an object on it"),
+        pytest.param("cross-site", "navigate", "document", False, id="a link on it"),
+        pytest.param("same-site", "navigate", "document", False, id="a link from another port"),
+        pytest.param("same-origin", "no-cors", "script", False, id="the page itself"),
+        pytest.param("none", "navigate", "document", False, id="an address that was typed"),
+    ],
+)
+def test_what_another_sites_page_asks_for_is_foreign_but_its_links_are_not(
+    site: str, mode: str, dest: str, foreign: bool
+) -> None:
+    headers = HTTPHeaders({"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest})
+    assert is_foreign(headers) is foreign
+
+
+def test_what_is_no_browser_is_not_foreign() -> None:
+    assert not is_foreign(HTTPHeaders({"Host": "127.0.0.1:5006"}))
 
 
 @pytest.mark.parametrize(

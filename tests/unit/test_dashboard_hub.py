@@ -231,6 +231,67 @@ def test_a_file_that_is_torn_spoils_only_its_own_questions_and_names_no_folder(l
     assert str(lake.root) not in told
 
 
+def test_a_torn_file_says_what_to_do_and_what_the_lake_lacks_does_not(lake: Lake) -> None:
+    rows.record(lake)
+    data_files(lake, "metrics")[0].write_bytes(b"no parquet")
+    for entry in (lake.path("trades") / "_delta_log").iterdir():
+        entry.write_text("{ torn")
+
+    async def visit() -> list[str]:
+        hub, told = Hub(lake), list[str]()
+        (run,) = await hub.ask(queries.runs, "backtest")
+        for question in (queries.metrics, row_queries.trades, queries.candles):
+            with pytest.raises(LakeError) as caught:
+                await hub.ask(question, run)
+            told.append(str(caught.value))
+        return told
+
+    assert [said.count("; `jarvis doctor` ") for said in asyncio.run(visit())] == [1, 1, 0]
+
+
+def broken(_: duckdb.DuckDBPyConnection) -> int:
+    raise TypeError("nothing to be subtracted")
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_what_one_visitor_cannot_be_told_costs_the_others_nothing(lake: Lake, lasting: bool) -> None:
+    rows.record(lake)
+
+    async def visit() -> None:
+        hub = Hub(lake)
+        (run,) = await hub.ask(queries.runs, "backtest")
+        opened, ask = hub._edition, hub.ask_lasting if lasting else hub.ask
+        with pytest.raises(LakeError, match="no longer has the candles"):
+            await ask(queries.candles, run)
+        with pytest.raises(LakeError, match="not what they should be"):
+            await ask(broken)
+        assert hub._edition is opened
+        assert hub._unanswered == {}
+
+    asyncio.run(visit())
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_lake_that_could_not_be_opened_for_whatever_reason_is_opened_by_the_next_question(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> Edition:
+        raise MemoryError("for a moment")
+
+    async def visit() -> list[str]:
+        hub = Hub(lake)
+        hub.subscribe(Visitor(), lambda: None)
+        with monkeypatch.context() as patch:
+            patch.setattr(hub_module, "Edition", fail)
+            with pytest.raises(MemoryError):
+                await hub.ask(run_ids)
+        await asyncio.sleep(0.2)
+        return await hub.ask(run_ids)
+
+    assert asyncio.run(visit()) == []
+    assert not caplog.records
+
+
 def test_files_that_were_compacted_away_under_a_reader_are_looked_up_afresh(lake: Lake) -> None:
     lake.append("candles", rows.candles(5))
     lake.append("candles", rows.candles(10).iloc[5:])

@@ -1,20 +1,26 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from bokeh.document import Document
 from bokeh.models import ColumnDataSource, Range1d, Scatter
 from bokeh.models.renderers import GlyphRenderer
 from bokeh.plotting import figure
 
 from dashboards import health_words, order_queries, parity_queries, queries, run_words, session_queries, session_words
+from dashboards.health_words import Sign
+from dashboards.hub import Hub
 from dashboards.look import NONE, PALETTES
 from dashboards.order_queries import Level
+from dashboards.pages.session import SessionPage
 from dashboards.price_lines import FIELD, draw_levels
 from dashboards.queries import Run
 from dashboards.renewal import renew
+from dashboards.session import Session
 from dashboards.session_queries import Account, Arrival, Timing
 from data.views import connect
 from data.writer import Lake
@@ -306,7 +312,7 @@ def test_what_the_lake_says_of_a_session_is_shown_as_text(lake: Lake) -> None:
     shown = [
         session_words.banner(evil),
         session_words.tiles(evil, account, NOW),
-        health_words.signs([health_words.trading(account._replace(reason="halted"), timing)]),
+        health_words.signs([health_words.trading(account._replace(reason="halted"), timing)], late=False),
         session_words.listing(session_queries.decisions(connection, run), ""),
         session_words.parity(evil, parity_queries.overview(connection)[0], pd.DataFrame(), "dark"),
         run_words.head(evil),
@@ -420,7 +426,8 @@ def test_an_exchange_that_could_not_be_reached_is_named_with_what_it_said(lake: 
     connection, run = session(lake, {"decisions": decisions("failed")}, exchange="kraken")
     account = account_of(connection, run)._replace(detail="timed out")
     assert health_words.exchange(run, account)[1:] == ("bad", "kraken could not be reached", "timed out")
-    assert health_words.exchange(run, account._replace(reason="unchanged"))[1:3] == ("good", "kraken answers")
+    answered = health_words.exchange(run, account._replace(reason="unchanged"))
+    assert answered[1:3] == ("good", "kraken answered at the last candle")
     assert health_words.exchange(run, account._replace(reason=None))[1:3] == ("muted", "kraken: not asked yet")
 
 
@@ -430,22 +437,58 @@ def test_halts_are_told_while_they_last_and_on_their_day(lake: Lake) -> None:
     assert health_words.trading(account, timing)[1:3] == ("bad", "Nothing is traded: halted")
     going = account._replace(reason="unchanged")
     assert health_words.trading(going, timing)[1:3] == ("warn", "Trades; 1 candle of the day without")
-    assert health_words.trading(going, timing._replace(stopped=0))[1:3] == ("good", "No halt")
+    free = health_words.trading(going, timing._replace(stopped=0))
+    assert free[1:3] == ("good", "No halt at the last candle")
+    assert "once a candle is decided after it" in free.meaning
+    assert health_words.trading(account._replace(reason=None), timing)[1:3] == ("muted", "No candle yet")
+
+
+def test_what_was_well_at_the_last_candle_is_so_no_more_once_that_is_late() -> None:
+    told = [
+        Sign("trading", "good", "No halt at the last candle", ""),
+        Sign("exchange", "bad", "kraken could not be reached", ""),
+        Sign("delay", "good", "Decided 0.0 s after the close", ""),
+        Sign("orders", "good", "No unknown order", ""),
+    ]
+
+    def tones(late: bool) -> list[str]:
+        return re.findall(r'class="light (\w+)"', health_words.signs(told, late=late))
+
+    assert tones(late=False) == ["good", "bad", "good", "good"]
+    assert tones(late=True) == ["muted", "bad", "muted", "good"]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_the_lights_follow_the_browser_that_finds_the_newest_candle_late(
+    lake: Lake, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "apply", lambda _, change: change())
+    page = SessionPage(Session(Hub(lake), Document(), {}))
+    page._show_health([Sign("trading", "good", "No halt at the last candle", "")])
+    page._fresh.late = True
+    page._fresh.late = late
+    assert ("light muted" in page.slots["health"].object) == late
+    assert ("light good" in page.slots["health"].object) != late
 
 
 def test_facts_of_the_day_are_listed_and_gaps_counted(lake: Lake) -> None:
-    day = pd.Timedelta(days=1)
+    minute = pd.Timedelta(minutes=1)
     known = {"exchange": "csv", "symbol": "BTC/USD", "timeframe": "1m", "detail": "in words", "found_at": rows.MADE}
-    found = pd.DataFrame({
-        "kind": ["gap", "gap", "outlier", "gap"], "candles": [3, 9, 1, 5],
-        "start_ts": [FIRST - day, FIRST - day, FIRST, FIRST], "end_ts": [FIRST, FIRST - day, FIRST, FIRST],
-        "resolved_at": [pd.NaT, pd.NaT, pd.NaT, rows.MADE],
-    })  # fmt: skip
+    told = [  # of the second only the candles of 00:00 and 00:01 are of the day, the others of the evening before
+        ("gap", 2, FIRST + 4 * minute, FIRST + 5 * minute, pd.NaT),
+        ("gap", 5, FIRST - 3 * minute, FIRST + minute, pd.NaT),
+        ("gap", 9, FIRST - 9 * minute, FIRST - minute, pd.NaT),
+        ("gap", 5, FIRST, FIRST + 4 * minute, rows.MADE),
+        ("outlier", 1, FIRST, FIRST, pd.NaT),
+    ]
+    found = pd.DataFrame(told, columns=["kind", "candles", "start_ts", "end_ts", "resolved_at"])
     lake.append("quality", found.assign(**known))
     facts = session_queries.facts(*session(lake, {"decisions": decisions("unchanged")}))
-    assert facts[["Kind", "Candles"]].to_numpy().tolist() == [["outlier", "1"], ["gap", "3"]]
-    assert health_words.gaps(facts)[1:3] == ("warn", "3 candles of the day absent")
-    assert health_words.gaps(facts[:1])[1:3] == ("good", "No gap; 1 outlier")
+    assert facts[["Kind", "Candles", "Of the day"]].to_numpy().tolist() == [
+        ["gap", "2", "2"], ["outlier", "1", "1"], ["gap", "5", "2"],
+    ]  # fmt: skip
+    assert health_words.gaps(facts)[1:3] == ("warn", "4 candles of the day absent")
+    assert health_words.gaps(facts[1:2])[1:3] == ("good", "No gap; 1 outlier")
     assert health_words.gaps(facts[:0])[1:3] == ("good", "No gap")
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dashboards import sql_result, sql_words
+from dashboards.pages import sql as page
 from dashboards.sql_answer import _chosen
 from dashboards.sql_chart import POINTS, ResultChart, Series, series, thin
 from dashboards.sql_examples import EXAMPLES
@@ -202,6 +203,13 @@ def test_the_lines_of_the_address_are_drawn_and_what_it_cannot_name_is_the_first
     assert _chosen("0,2", 3) == [0, 2]
     for other in ("", "9", "x", "-1", "1e9,,", EVIL):
         assert _chosen(other, 3) == [0]
+
+
+def test_a_query_too_long_for_the_address_is_not_quoted_to_find_that_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert page._fits_address("SELECT 1")
+    assert not page._fits_address("\N{SNOWMAN}" * 4_000)
+    monkeypatch.delattr(page, "quote")
+    assert not page._fits_address("x" * 10_000_000)
 
 
 def test_a_message_of_a_browser_can_be_anything() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from data.writer import Lake
 from flows.parameters import SweepParameters
 from flows.sweep import sweep
 from tests.unit import dashboard_lake
+from tests.unit.lake_rows import data_files
 
 GRID = {"fast": "1:3:1", "slow": "10,20", "mode": "long,short"}
 
@@ -192,16 +195,44 @@ def test_every_set_of_figures_that_a_map_offers_is_a_column(lake: Lake) -> None:
 def test_a_sweep_that_is_not_recorded_is_under_way(lake: Lake) -> None:
     write(lake, grid(), recorded=False)
     found = sweep_queries.under_way(connect(lake), lake)
-    assert found == [("swept", 12, 0, "", "")]
-    assert "swept: 12 sets tried" in sweep_words.progress(found)
-    assert "<progress" not in sweep_words.progress(found)
-    assert sweep_words.progress([]) == ""
+    (written,) = {one.written for one in found}
+    assert found == [("swept", 12, 0, "", "", written)]
+    assert 0 <= time.time() - written < 60
+    said = sweep_words.progress(found, written + 10)
+    assert "A sweep is under way" in said
+    assert "swept: 12 sets tried" in said
+    assert "<progress" not in said
+    assert sweep_words.progress([], written) == ""
+
+
+def test_a_sweep_of_which_nothing_new_comes_is_not_finished_and_says_how_to_go_on(lake: Lake) -> None:
+    write(lake, grid(), recorded=False)
+    lake.append("sweeps", pa.Table.from_pylist([{"run_id": "other", "number": 1}], TABLES["sweeps"].schema))
+    other, swept = sweep_queries.under_way(connect(lake), lake)
+    before = swept._replace(written=other.written - 600)
+    said = sweep_words.progress([other, before], other.written + 10)
+    going, left = said.split("A sweep is not finished")
+    assert "A sweep is under way" in going
+    assert "other" in going
+    assert "swept" in left
+    assert "goes on by the same command" in left
+    assert "2 sweeps are not finished" in sweep_words.progress([other, before], other.written + 600)
+
+
+def test_the_time_of_a_sweep_is_that_of_its_own_newest_rows(lake: Lake) -> None:
+    for run, number in (("old", 1), ("both", 1), ("both", 2)):
+        before = set(data_files(lake, "sweeps"))
+        lake.append("sweeps", pa.Table.from_pylist([{"run_id": run, "number": number}], TABLES["sweeps"].schema))
+        (file,) = set(data_files(lake, "sweeps")) - before
+        os.utime(file, (1_000 * len(before) + 1_000,) * 2)
+    found = sweep_queries.under_way(connect(lake), lake)
+    assert {one.run_id: (one.sets, one.written) for one in found} == {"both": (2, 3_000.0), "old": (1, 1_000.0)}
 
 
 def test_a_sweep_under_way_tells_how_many_sets_are_still_to_come(lake: Lake) -> None:
     series = {"symbol": "<b>", "timeframe": "1d", "wanted": 1_000}
     write(lake, [{**one, **series} for one in grid()], recorded=False)
-    said = sweep_words.progress(sweep_queries.under_way(connect(lake), lake))
+    said = sweep_words.progress(sweep_queries.under_way(connect(lake), lake), time.time())
     assert "swept, &lt;b&gt; 1d: 12 of 1,000 sets tried" in said
     assert '<progress max="1000" value="12"' in said
 

@@ -10,6 +10,8 @@ from dashboards import queries, run_words
 from dashboards.look import NONE, asset, figure, part, theme_of
 from dashboards.metric_words import Metrics
 from dashboards.queries import Run
+from dashboards.search import LONGEST
+from dashboards.session import instant_of
 from data.metrics import METRICS
 from data.views import connect
 from data.writer import Lake
@@ -52,6 +54,18 @@ def test_figures_are_written_in_their_unit(value: float | None, unit: str, writt
 @pytest.mark.parametrize("text", [None, "", "blue", "DARK", '"><script>'])
 def test_a_theme_that_is_unknown_is_dark(text: str | None) -> None:
     assert theme_of(text) == "dark"
+
+
+@pytest.mark.parametrize("text", ["0000-01-01", "-5000-01-01", "10000-01-01", "2024-01-01T00:00Z", "noon", ""])
+def test_an_instant_that_cannot_be_asked_for_is_none(text: str) -> None:
+    assert instant_of(text) is None
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "2024-01-01T12:30", "9999-12-31T23:59:59"])
+def test_an_instant_of_the_address_can_be_asked_for(text: str) -> None:
+    ts = instant_of(text)
+    assert ts == pd.Timestamp(text)
+    assert queries.instant(ts).year == ts.year
 
 
 def test_a_metric_that_this_version_does_not_know_is_shown_by_its_name(run: Run) -> None:
@@ -107,6 +121,21 @@ def test_a_run_is_found_by_any_of_its_words(run: Run, search: str) -> None:
 @pytest.mark.parametrize("search", ["ema", "sma ETH", "fast=50"])
 def test_a_run_is_not_found_by_words_of_others(run: Run, search: str) -> None:
     assert run_words.matching([run], search) == []
+
+
+def test_a_text_of_megabytes_is_searched_for_as_one_of_a_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, words = list[Run](), run_words._words
+    monkeypatch.setattr(run_words, "_words", lambda run: told.append(run) or words(run))
+    assert run_words.matching([run], "sma btc " * 1_000_000) == [run]
+    assert told == [run]
+    assert run_words.matching([run], "sma" + " " * LONGEST + "ema") == [run]
+    assert run_words.matching([run], "sma" + " " * (LONGEST - 6) + "ema") == []
+
+
+def test_a_fault_of_the_lake_says_on_a_line_of_its_own_what_to_do() -> None:
+    said = part("fault", title="The trades cannot be shown", text="table trades: torn; `jarvis doctor` looks at it")
+    assert "<p>table trades: torn</p><p><code>jarvis doctor</code> looks at it</p>" in said
+    assert "doctor" not in part("fault", title="No answer", text="no column; see `SELECT`")
 
 
 def test_what_the_lake_says_is_shown_as_text(run: Run) -> None:
