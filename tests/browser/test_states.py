@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 EVIL = "<img src=x onerror=alert(1)>"
 
 
-@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize("exists", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_an_empty_lake_says_what_to_do_and_fills_when_the_first_run_lands(
     exists: bool, tmp_path: Path, serve: Serve, visit: Visit, lake_of_the_flow: Path
 ) -> None:

@@ -50,6 +50,7 @@ def test_the_user_of_the_machine_is_shown_the_lake(open_to_all: Dashboard, visit
     expect(page.locator(".run strong:visible")).to_have_text("sma_crossover")
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_page_waits_for_a_browser_that_is_slower_than_the_server_expects(
     lake_of_the_flow: Path, tmp_path: Path, visit: Visit

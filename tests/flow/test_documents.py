@@ -64,7 +64,7 @@ def run(command: str, folder: Path) -> None:
     "document",
     [
         "README.md",
-        "docs/live.md",
+        pytest.param("docs/live.md", marks=pytest.mark.slow),
         pytest.param("docs/strategies.md", marks=pytest.mark.slow),
         pytest.param("docs/sweeps.md", marks=pytest.mark.slow),
     ],

@@ -131,6 +131,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield desk
 
 
+@pytest.mark.slow
 def test_unreachable_at_the_start_it_trades_and_says_that_it_is_not_recorded(desk: Desk) -> None:
     said = desk.end(desk.start())
     assert said.splitlines() == [f"jarvis: no Prefect server admits us at {desk.door.url}: {UNRECORDED}"]

@@ -90,7 +90,7 @@ def assert_same(fast: Simulation, slow: Simulator) -> None:
     assert list(fast.equity.equity) == pytest.approx(slow.equities, rel=1e-9, abs=noise)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(markets(), rule_sets())
 def test_engine_and_reference_make_the_same_trades(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any]
@@ -99,7 +99,7 @@ def test_engine_and_reference_make_the_same_trades(
     assert_same(simulate(candles_of(bars), target, **rules), Simulator(bars, target, **rules).run())
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(markets(), rule_sets(), limit_sets(TIMED), times())
 def test_engine_and_reference_keep_the_same_limits(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any], limits: dict[str, Any], hours: list[int]
@@ -112,7 +112,7 @@ def test_engine_and_reference_keep_the_same_limits(
     assert_same(simulate(candles, target, **rules, **limits, timeframe=timeframe), slow.run())
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(markets(), rule_sets(), some_limits, times(), entry_sets())
 def test_engine_and_reference_enter_at_the_same_limit_prices(
     market: tuple[list[Bar], list[float]],
@@ -129,7 +129,7 @@ def test_engine_and_reference_enter_at_the_same_limit_prices(
     assert_same(simulate(candles, target, **terms, timeframe=timeframe), slow.run())
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(detailed_markets(), rule_sets(), some_limits, some_entries, st.sets(st.integers(0, 9), max_size=2), some_caps)
 def test_engine_and_reference_find_the_same_inside_finer_candles(
     market: tuple[list[Bar], list[float], list[list[Bar]]],
@@ -156,7 +156,7 @@ def test_engine_and_reference_find_the_same_inside_finer_candles(
     assert list(measured.values[0]) == list(found.equity.equity)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(markets(), rule_sets(), some_limits, some_entries, times(), cost_sets())
 def test_engine_and_reference_reckon_the_same_costs(
     market: tuple[list[Bar], list[float]],
@@ -188,7 +188,7 @@ def assert_same_costs(
     assert list(measured.values[0]) == list(found.equity.equity)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(markets(), rule_sets(), some_limits, some_entries, times(), st.one_of(st.just({}), cost_sets()), cap_sets(),
        st.booleans())  # fmt: skip
 def test_engine_and_reference_fill_the_same_parts(
@@ -208,7 +208,7 @@ def test_engine_and_reference_fill_the_same_parts(
     assert_same_costs((bars, target), rules | limits | entries, hours, costs | caps)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(markets(), rule_sets())
 def test_the_books_balance(market: tuple[list[Bar], list[float]], rules: dict[str, Any]) -> None:
     bars, target = market
@@ -231,7 +231,7 @@ def test_the_books_balance(market: tuple[list[Bar], list[float]], rules: dict[st
     np.testing.assert_allclose(equity.drawdown, equity.equity / peak - 1, rtol=1e-9, atol=1e-12)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(markets(), rule_sets(), some_entries)
 def test_the_past_does_not_depend_on_the_future(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any], entries: dict[str, Any]
@@ -262,7 +262,7 @@ def assert_begins(whole: Simulation, part: Simulation) -> None:
     pd.testing.assert_frame_equal(part.fills, whole.fills[whole.fills.ts <= part.equity.ts.iloc[-1]], check_exact=True)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(markets(), rule_sets())
 def test_without_shorts_cash_never_falls_below_zero(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any]

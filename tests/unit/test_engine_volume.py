@@ -327,7 +327,7 @@ def test_nothing_is_intended_while_a_position_is_being_left() -> None:
 # What holds always
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     markets(), rule_sets(), st.just({}) | limit_sets(TIMED), st.just({}) | entry_sets(), st.just({}) | cost_sets(),
     cap_sets(),
@@ -369,7 +369,7 @@ def test_no_candle_trades_more_than_its_part_and_the_fills_are_the_orders(
     assert trades.fees.sum() == pytest.approx(fills.fee.sum(), abs=1e-9 * turnover)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(markets(), rule_sets(), st.just({}) | limit_sets(TIMED))
 def test_volume_enough_for_all_is_as_none_asked_for(
     market: tuple[list[Bar], list[float]], rules: dict[str, Any], limits: dict[str, Any]

@@ -176,7 +176,7 @@ def sized_by_fraction(rules: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in rules.items() if name != "amount"}
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(portfolios(), rule_sets(), limit_sets(TIMED) | st.just({}), times(), policies, st.none() | rule_sets())
 def test_engine_and_reference_make_the_same_trades(
     drawn: Drawn,
@@ -191,7 +191,7 @@ def test_engine_and_reference_make_the_same_trades(
     assert_same(*both(drawn, hours, sized_by_fraction(rules), **limits, **policy, markets=own))
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(portfolios(), rule_sets(), limit_sets(TIMED) | st.just({}), times(), policies, cost_sets(), st.booleans())
 def test_engine_and_reference_have_the_same_costs(
     drawn: Drawn,
@@ -212,7 +212,7 @@ def test_engine_and_reference_have_the_same_costs(
     assert_same(fast, slow, index)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(markets(), rule_sets(), limit_sets(TIMED) | st.just({}), times(), some_costs)
 def test_a_portfolio_of_one_symbol_is_its_backtest_to_the_last_bit(
     market: tuple[list[Bar], list[float]],
@@ -241,7 +241,7 @@ def test_a_portfolio_of_one_symbol_is_its_backtest_to_the_last_bit(
         pd.testing.assert_frame_equal(ours, getattr(alone, name), check_exact=True)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(portfolios(), rule_sets(), times(), st.sampled_from([None, 1, 4]), some_costs)
 def test_the_books_of_all_symbols_balance(
     drawn: Drawn, rules: dict[str, Any], hours: list[int], every: int | None, costs: dict[str, Any]
@@ -269,7 +269,7 @@ def test_the_books_of_all_symbols_balance(
     assert trades.fees.sum() == pytest.approx(fills.fee.sum(), abs=1e-9 * turnover)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(portfolios(), rule_sets(), times(), some_costs)
 def test_longs_are_paid_for_with_money(
     drawn: Drawn, rules: dict[str, Any], hours: list[int], costs: dict[str, Any]
@@ -281,7 +281,7 @@ def test_longs_are_paid_for_with_money(
     assert (result.equity.cash >= -1e-9 * rules["cash"]).all()
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(portfolios(), rule_sets(), times(), some_costs)
 def test_the_past_does_not_depend_on_the_future(
     drawn: Drawn, rules: dict[str, Any], hours: list[int], costs: dict[str, Any]
