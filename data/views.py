@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -128,6 +129,10 @@ def _passing() -> duckdb.DuckDBPyConnection:
 def _database() -> duckdb.DuckDBPyConnection:
     """Open what all passing connections share: an empty database. To open one takes ten times as long as to connect."""
     return duckdb.connect(":memory:", config=_OURS)
+
+
+atexit.register(_database.cache_clear)
+"""What is still open when Python ends, beside Prefect's threads, DuckDB tells of on the terminal, line by line."""
 
 
 def _settled(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

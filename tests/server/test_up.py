@@ -136,6 +136,7 @@ def test_a_second_one_beside_it_ends_at_once_and_says_why(up: Up) -> None:
 
 def test_both_addresses_are_printed_and_answer(up: Up) -> None:
     text = "\n".join(up.lines)
+    assert len(up.lines) == 7, text  # and nothing that a library has to say when its process ends
     assert f"{up.dashboard}/trading" in text
     assert up.api.removesuffix("/api") in text
     page = httpx.get(f"{up.dashboard}/trading", timeout=60)
