@@ -15,6 +15,8 @@ APART = 2.0
 _ON_TIME = 60.0
 """Seconds, or a quarter of a candle where that is less, in which a candle that has closed is decided in time."""
 
+_OF_ITS_WORK = {"trading", "exchange", "delay"}
+"""Signs of what a session did at its last candle: that was well, but of one that is late nobody knows how it is now."""
 
 _NEXT = "A halt is told of once a candle is decided after it."
 
@@ -26,10 +28,6 @@ class Sign(NamedTuple):
     tone: str
     text: str
     meaning: str
-
-
-_OF_ITS_WORK = {"trading", "exchange", "delay"}
-"""Signs of what a session did at its last candle: that was well, but of one that is late nobody knows how it is now."""
 
 
 def signs(told: list[Sign], *, late: bool) -> str:

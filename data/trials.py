@@ -130,8 +130,8 @@ class Past:
     def __init__(
         self, lake: Lake, exchange: str, symbol: str, timeframe: str, symbols: Sequence[str] | None = None
     ) -> None:
+        self._own = {"exchange": exchange, "timeframe": timeframe, "symbols": list(symbols or [symbol])}
         self._series = {"exchange": exchange, "symbol": symbol, "timeframe": timeframe}
-        self._symbols = list(symbols or [symbol])
         self._lake, self._views = lake, connect(lake, tables={"runs", "sweeps", "metrics", "equity"})
 
     def __enter__(self) -> Past:
@@ -190,9 +190,8 @@ class Past:
         return found
 
     def _ask(self, query: str, **named: str) -> pa.Table:
-        own = {"exchange": self._series["exchange"], "timeframe": self._series["timeframe"], "symbols": self._symbols}
         try:
-            rows: pa.Table = self._views.sql(query, params=own | named).to_arrow_table()
+            rows: pa.Table = self._views.sql(query, params=self._own | named).to_arrow_table()
         except duckdb.Error as error:
             raise LakeError(one_line(error)) from None
         return rows

@@ -25,7 +25,7 @@ from flows.trials import target_of
 from tasks.backtest import Detail
 from tasks.evaluate.account import DAY
 from tasks.evaluate.figure import Figure
-from tasks.evaluate.neighbours import neighbours
+from tasks.evaluate.neighbours import neighbours, numbers
 from tasks.evaluate.sample import market_of, period_ends, returns_of
 from tasks.evaluate.verdict import TWICE, Verdict, judge, judge_run, rank
 from tasks.signal import Strategy
@@ -140,22 +140,22 @@ def best_varied(
     first = slice(0, told["split_at"] or len(candles))
     inside, detail = candles.iloc[first], detail and detail.part(first)
     best = build(strategy, json.loads(ranked["parameters"].iloc[0]))
-    rows = costs_varied(inside, target_of(inside, best, strategy.shared(inside)), told, detail)
+    shared = strategy.shared(inside)
+    rows = costs_varied(inside, target_of(inside, best, shared), told, detail)
     tried = neighbours(sets, ranked.iloc[0])
     steps = _untried(best, told["parameters"]["grid"], {(row["varied"], row["step"]) for row in tried})
-    return pd.DataFrame(rows + tried + parameters_varied(inside, best, steps, told, detail), columns=COLUMNS)
+    return pd.DataFrame(rows + tried + parameters_varied(inside, best, shared, steps, told, detail), columns=COLUMNS)
 
 
 def _untried(best: Strategy, grid: Mapping[str, str], tried: AbstractSet[tuple[str, int]]) -> list[Step]:
     """Return the places of the grid beside the best set that no set of the sweep is at, nor one beyond them."""
-    own, steps = best.model_dump(mode="json"), list[Step]()
-    for name, axis in read_grid(grid).axes.items():
-        value = own[name]
-        if isinstance(value, bool) or not isinstance(value, int | float):
+    axes, steps = read_grid(grid).axes, list[Step]()
+    for name, value in numbers(best.model_dump(mode="json")).items():
+        if name not in axes:
             continue
-        for step, text in zip((-1, 1), beside(axis, value), strict=True):
+        for step, text in zip((-1, 1), beside(axes[name], value), strict=True):
             if text is not None and (name, step) not in tried:
-                steps.append((name, step, type(value)(text)))
+                steps.append((name, step, type(value)(float(text))))  # a whole number may be written 5.0
     return steps
 
 

@@ -15,8 +15,9 @@ from data.writer import Lake
 from flows.parameters import SweepParameters
 from flows.plan import Plan, Report
 from flows.runner import Crew, Task
-from flows.spec import RUNGS, SCHEMA, Spec
+from flows.spec import RUNGS, Spec
 from flows.study import PRUNED, Asked, Study, mean_outcome
+from flows.trials import SCHEMA
 from tasks.evaluate.trial import OBJECTIVES
 from tasks.exchange.lock import alone
 from tasks.signal.grid import Grid

@@ -11,13 +11,13 @@ import pandas as pd
 from data.errors import JarvisError
 from data.tables import TABLES
 from flows.terms import portfolio_terms_in, times
-from flows.trials import part_of, target_of
+from flows.trials import Shared, part_of, target_of
 from tasks.backtest import Detail, simulate_portfolio
 from tasks.engine.changes import Changes
 from tasks.evaluate.basket import basket
 from tasks.evaluate.figure import Figures
 from tasks.evaluate.metrics import headline
-from tasks.evaluate.neighbours import FIGURES
+from tasks.evaluate.neighbours import FIGURES, numbers
 from tasks.signal import Strategy
 from tasks.signal.portfolio import portfolio_signals
 from tasks.signal.registry import build
@@ -44,7 +44,7 @@ def sensitivity(
     `target` is the strategy's. A step is a tenth of the value, a whole number at least for a whole number. Texts, flags
     and zeros are not varied. What the strategy refuses is a row that says why.
     """
-    beside = parameters_varied(candles, strategy, _steps(strategy), manifest, detail)
+    beside = parameters_varied(candles, strategy, strategy.shared(candles), _steps(strategy), manifest, detail)
     return pd.DataFrame(costs_varied(candles, target, manifest, detail) + beside, columns=list(COLUMNS))
 
 
@@ -86,12 +86,15 @@ def _costs_row(multiple: int) -> Row:
 def parameters_varied(
     candles: pd.DataFrame,
     strategy: Strategy,
+    shared: Shared | None,
     steps: Sequence[Step],
     manifest: Mapping[str, Any],
     detail: Detail | None = None,
 ) -> list[Row]:
-    """Return rows for parameters of a strategy with other values; what it refuses is a row that says why."""
-    shared = strategy.shared(candles)
+    """Return rows for parameters of a strategy with other values; what it refuses is a row that says why.
+
+    `shared` is what the strategy's sets have in common on these candles.
+    """
 
     def with_other(other: Strategy) -> Row:
         return _figures(candles, target_of(candles, other, shared), manifest, detail)
@@ -150,8 +153,8 @@ def _values(found: Figures) -> Row:
 def _steps(strategy: Strategy) -> list[Step]:
     """Return the parameters that are numbers, other than 0, with a lower and a higher value."""
     steps = list[Step]()
-    for name, value in strategy.model_dump().items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value:
+    for name, value in numbers(strategy.model_dump()).items():
+        if not value:
             continue
         away = max(1, round(abs(value) / 10)) if isinstance(value, int) else abs(value) / 10
         steps += [(name, step, value + step * away) for step in (-1, 1)]

@@ -30,7 +30,6 @@ from tasks.signal.registry import find, source_hash
 Sets = npt.NDArray[np.int64]
 """Parameter sets, a row each: number, and place in the grid."""
 
-SCHEMA = TABLES["sweeps"].schema
 RUNGS = {"quarter": 4, "half": 2}
 """By which share of the candles a set can be given up; the stretch of each begins with the first candle."""
 

@@ -30,7 +30,7 @@ from tasks.signal.signals import signals, warmup_of
 Floats = npt.NDArray[np.float64]
 Shared = Callable[[Any], Changes]
 
-_SCHEMA = TABLES["sweeps"].schema
+SCHEMA = TABLES["sweeps"].schema
 
 _BLOCKS_A_THREAD = 8
 """Into which the sets are cut, so that the threads end together."""
@@ -163,7 +163,7 @@ def target_of(candles: pd.DataFrame, strategy: Strategy, shared: Shared | None) 
 
 def _array(name: str, values: Any) -> pa.Array:
     """Return a column of `sweeps`; NaN is null."""
-    return pa.array(values, _SCHEMA.field(name).type, from_pandas=True)
+    return pa.array(values, SCHEMA.field(name).type, from_pandas=True)
 
 
 def _maps(names: Sequence[str], values: Floats, there: npt.NDArray[np.bool_]) -> pa.Array:

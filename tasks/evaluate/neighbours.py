@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 FIGURES = ("cumulative_return", "sharpe_ratio", "period_sharpe", "max_drawdown", "trades")
+
+
+def numbers(parameters: Mapping[str, Any]) -> dict[str, int | float]:
+    """Return the parameters that can be lower and higher: numbers, of which flags are none."""
+    return {
+        name: value
+        for name, value in parameters.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def neighbours(sets: pd.DataFrame, best: pd.Series) -> list[dict[str, Any]]:
@@ -19,9 +29,7 @@ def neighbours(sets: pd.DataFrame, best: pd.Series) -> list[dict[str, Any]]:
     tried = sets[sets["failure"].isna()]
     own, others = json.loads(best["parameters"]), [json.loads(text) for text in tried["parameters"]]
     rows = []
-    for name, value in own.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
+    for name, value in numbers(own).items():
         line = {other[name]: place for place, other in enumerate(others) if other == own | {name: other[name]}}
         lower, higher = [each for each in line if each < value], [each for each in line if each > value]
         for step, nearest in ((-1, max(lower, default=None)), (1, min(higher, default=None))):

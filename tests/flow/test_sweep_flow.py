@@ -17,8 +17,8 @@ from flows.backtest import backtest
 from flows.done import Done
 from flows.parameters import BacktestParameters, SweepParameters
 from flows.report import dashboard_address
-from flows.spec import SCHEMA
 from flows.sweep import Sweep, _publish, sweep
+from flows.trials import SCHEMA
 from tests.servers.command_line import Jarvis
 
 GRID = {"fast": "10:40:10", "slow": "20:60:20"}

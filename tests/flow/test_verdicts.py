@@ -212,7 +212,7 @@ def test_the_neighbours_of_the_best_set_are_sets_of_the_sweep(lake: Lake) -> Non
 
 
 def test_a_drawn_set_without_neighbours_has_those_of_the_grid_tried_for_it(lake: Lake) -> None:
-    result = swept(grid={"fast": "10:40:1", "slow": "110:50:-5", "short": "true,false"}, random=5, seed=2)
+    result = swept(grid={"fast": "10:40:1.0", "slow": "110:50:-5", "short": "true,false"}, random=5, seed=2)
     best = json.loads(result.sets.loc[result.sets["objective"].idxmax(), "parameters"])
     rows = read_run(lake, result.run_id, "sensitivity")
     beside = rows[rows["varied"] != "costs"].set_index(["varied", "step"])
