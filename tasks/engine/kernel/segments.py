@@ -2,7 +2,8 @@
 
 Between two fills the account is its cash and a constant times the close. So its highest and its lowest worth in a
 block of bars are at the block's highest and lowest close, and a block that cannot hold a new lowest drawdown or ruin
-is passed over whole. Orders go through the same functions as everywhere; the figures are those of `measure`, bit for
+is passed over whole. What most sets do most, to enter from nothing and to sell all, is done without an order or a trade
+in a log; every other order goes through the same functions as everywhere. The figures are those of `measure`, bit for
 bit.
 """
 
@@ -10,10 +11,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from tasks.engine.codes import MARKET
 from tasks.engine.kernel.account import Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
-from tasks.engine.kernel.tallies import tally_close, tally_open, tally_trades
+from tasks.engine.kernel.costs import paid
+from tasks.engine.kernel.fills import settle
+from tasks.engine.kernel.sizing import round_down, size
+from tasks.engine.kernel.tallies import tally_close, tally_open, tally_trade, tally_trades
 from tasks.engine.rules import Limits, Rules
 
 BLOCK = 16
@@ -97,6 +102,41 @@ def note_ends(account: Record, bar: int, closes: Floats, ends: Ints, period: int
 
 
 @compiled
+def filled(account: Record, amount: float, wanted: float, market: float, side: int, rules: Rules) -> float:
+    """Fill an order of this amount unless the market refuses it as too small; return its price, 0 where it did."""
+    price = paid(account, market, side, amount, rules)
+    if amount == 0.0 or amount < rules.min_amount or amount * price < rules.min_cost:
+        return 0.0
+    settle(account, side * amount, wanted, price, account.taker * price * amount)
+    return price
+
+
+@compiled
+def enter(account: Record, trade: Record, goal: float, market: float, rules: Rules) -> None:
+    """Do what `rebalance` does of an account that holds nothing, and write down what a tally asks for alone."""
+    account.pending, account.target = 0, goal
+    wanted = round_down(size(account, market, market * (1.0 + rules.slippage), goal, MARKET, rules), rules.amount_step)
+    side, amount = 1 if wanted > 0.0 else -1, abs(wanted)
+    price = filled(account, amount, wanted, market, side, rules)
+    if price > 0.0:
+        account.trades = 1
+        trade.side, trade.amount, trade.entry_price, trade.fees = side, amount, price, account.taker * price * amount
+        trade.exited, trade.exit_price, trade.carry = 0.0, 0.0, 0.0
+
+
+@compiled
+def leave(account: Record, trade: Record, tally: Record, market: float, rules: Rules) -> None:
+    """Do so of an account that sells all at once that it holds, and add its trade to the tally."""
+    account.pending, account.target = 0, 0.0
+    side, amount = -1 if account.position > 0.0 else 1, abs(account.position)
+    price = filled(account, amount, 0.0, market, side, rules)
+    if price > 0.0:
+        account.trades, trade.exit_price = 0, price
+        trade.fees += account.taker * price * amount
+        tally_trade(trade, tally)
+
+
+@compiled
 def sink(
     account: Record,
     orders: Record,
@@ -170,9 +210,13 @@ def follow(
                 break
             decide(account, goals[change], limits)
             if account.pending and bar < opens.size:
-                rebalance(
-                    account, orders, trades, bar, bar - 1, 0, opens[bar], rules, limits
-                )  # no limit: at any instant
-                tally_trades(account, trades, tally)
+                goal, position = account.goal, account.position
+                if rules.amount == 0.0 and position == 0.0 and goal != 0.0:
+                    enter(account, trades[0], goal, opens[bar], rules)
+                elif position != 0.0 and goal == 0.0 and trades[0].exited == 0.0:
+                    leave(account, trades[0], tally, opens[bar], rules)
+                else:  # there is no limit: the instant is no matter
+                    rebalance(account, orders, trades, bar, bar - 1, 0, opens[bar], rules, limits)
+                    tally_trades(account, trades, tally)
         sink(account, orders, trades, bar, ts, opens, highs, lows, closes, rules, limits, ends, period, row, tally)
         tally_open(account, trades, tally)

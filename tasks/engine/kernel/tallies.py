@@ -14,22 +14,27 @@ from tasks.engine.rules import Limits, Rules
 
 
 @compiled
+def tally_trade(trade: Record, tally: Record) -> None:
+    """Add up a trade that has ended."""
+    moved = trade.side * (trade.amount * trade.exit_price - trade.amount * trade.entry_price)
+    profit = moved - trade.fees - trade.carry
+    tally.closed += 1
+    tally.fees += trade.fees
+    if profit > 0.0:
+        tally.won += 1
+        tally.gain += profit
+    else:
+        tally.loss -= profit
+
+
+@compiled
 def tally_trades(account: Record, trades: Record, tally: Record) -> None:
     """Add up the trades that ended in this bar, and give their rows free; so for the orders."""
     if account.orders == 0:
         return
     open_ = account.position != 0.0
     for row in range(account.trades - int(open_)):
-        trade = trades[row]
-        moved = trade.side * (trade.amount * trade.exit_price - trade.amount * trade.entry_price)
-        profit = moved - trade.fees - trade.carry
-        tally.closed += 1
-        tally.fees += trade.fees
-        if profit > 0.0:
-            tally.won += 1
-            tally.gain += profit
-        else:
-            tally.loss -= profit
+        tally_trade(trades[row], tally)
     if open_ and account.trades > 1:
         trades[0] = trades[account.trades - 1]
     account.trades, account.orders = int(open_), 0
