@@ -15,7 +15,9 @@ help:  ## List the targets
 run: .venv/runtime  ## Start it all: paper trading, Prefect server, backtest of the sample, dashboard; Ctrl-C ends it
 	@$(BIN)/jarvis up
 
-test: check .venv/chromium  ## Check style and types, then run the test suite, browser tests included
+test: .venv/chromium  ## Check style and types, then run the test suite, browser tests included
+	@$(BIN)/python -m tasks.backtest.ahead & $(MAKE) --no-print-directory check; checked=$$?; \
+	wait $$! && exit $$checked  # what is compiled ahead need not be by every test process
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not crash and not hour"
 
 test-slow: .venv/chromium  ## Run the tests that take longer than the main job allows

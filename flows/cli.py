@@ -34,6 +34,23 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON value, for ma
 Limits = Literal["none", "starter", "intermediate", "pro"]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"jarvis {version('jarvis')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
+
+
 @app.command()
 def up() -> None:
     """Start it all: Prefect, a practice exchange and a session that trades on it, the dashboard. Ctrl-C ends it."""

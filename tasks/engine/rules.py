@@ -241,8 +241,7 @@ def target_decides(rules: Rules, limits: Limits) -> bool:
 
     Rules and limits that are not known to leave it so must be void.
     """
-    known = {name: getattr(rules, name) for name in _AT_THE_OPEN}
-    return limits == NO_LIMITS and rules == make_rules(fee=0.0, slippage=0.0)._replace(**known)
+    return limits == NO_LIMITS and rules == _VOID._replace(**{name: getattr(rules, name) for name in _AT_THE_OPEN})
 
 
 def check_policy(every: int | None, tolerance: float, gross: float) -> tuple[int, float, float]:
@@ -323,6 +322,7 @@ def _within(
 
 
 NO_LIMITS = make_limits()
+_VOID = make_rules(fee=0.0, slippage=0.0)
 
 _AT_THE_OPEN = ("fee", "maker_fee", "slippage", "fraction", "amount", "amount_step", "min_amount", "min_cost")
 """The rules that bear on an order at the open alone."""

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,11 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
         "Exit codes: 0 done, 1 failed, 2 bad input",
     ):
         assert word in done.stdout
+
+
+def test_the_version_is_that_of_the_package(jarvis: Jarvis) -> None:
+    done = jarvis("--version")
+    assert (done.code, done.out) == (0, f"jarvis {version('jarvis')}\n")
 
 
 @pytest.mark.parametrize(

@@ -278,6 +278,19 @@ def test_compiled_code_is_kept_for_the_next_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_is_compiled_ahead_is_compiled_for_every_backtest_and_sweep(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    settings = os.environ | {"NUMBA_CACHE_DIR": str(kept)}
+    subprocess.run([sys.executable, "-m", "tasks.backtest.ahead"], cwd=CHECKOUT, env=settings, check=True)
+    before = sorted(kept.rglob("*.nbc"))
+    assert any("follow" in file.name for file in before)
+    examples = ["tests/unit/test_backtest_against_reference.py", "tests/unit/test_portfolio_against_reference.py"]
+    run = [sys.executable, "-m", "pytest", "-q", *examples]
+    subprocess.run(run, cwd=CHECKOUT, env=settings, check=True)
+    assert sorted(kept.rglob("*.nbc")) == before
+
+
+@pytest.mark.slow
 def test_without_a_folder_to_keep_compiled_code_in_it_is_compiled_anew(tmp_path: Path) -> None:
     checkout = checkout_at(tmp_path / "checkout")
     # A file where the cache's folder should be: nobody, not even root, can write below it.
