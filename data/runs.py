@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 import pandas as pd
@@ -24,6 +25,9 @@ _SWEEPS = ("sweep", "trials", "spec", "study", "search", "walk_forward", "judge"
 SWEEPING = (*BACKTESTING, *(f"flows/{name}.py" for name in _SWEEPS))
 TRADING = (*_BOTH, "tasks/trade", "tasks/exchange", "flows/live.py")
 """Where the source lies that decides what a backtest, one of many markets, a sweep and a session do."""
+
+version = cache(metadata.version)
+"""Of an installed package, which stays as it is while a process runs: to look it up takes milliseconds."""
 
 _LIBRARIES = ("numba", "numpy", "pandas", "ta-lib")
 

@@ -85,8 +85,9 @@ def fetch_data(
         )
         return _held(lake, done.series, first, until)
     series = _named(exchange, symbol, timeframe)
-    wanted = not offline and (refresh or read_candles(lake, *series, first, until).empty)
-    if wanted and _can_ask(lake, series, first, until):
+    if not refresh and not (candles := read_candles(lake, *series, first, until)).empty:
+        return candles
+    if not offline and _can_ask(lake, series, first, until):
         collect_series.fn(lake, *series, start, end, calendar=calendar, progress=progress)
     return _held(lake, series, first, until)
 
