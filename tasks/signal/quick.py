@@ -89,12 +89,20 @@ def crossed(first: Floats, second: Floats, warmup: int, *, short: bool) -> Chang
     return changes_from(levels, warmup)
 
 
-def held(entries: Flags, exits: Flags, warmup: int) -> tuple[Levels, int]:
-    """Return `hold(entries, exits, warmup=warmup)`, and the candle from which on it is known."""
+def held(entries: Flags, exits: Flags, warmup: int) -> Changes:
+    """Return the changes of `hold(entries, exits, warmup=warmup)`."""
     from tasks.signal import scans
 
-    levels = np.empty(entries.size, np.int8)
-    return levels, scans.hold_levels(entries, exits, warmup, levels)
+    return _found(lambda bars, goals: scans.find_held(entries, exits, warmup, bars, goals), entries.size)
+
+
+def held_on_both_sides(long: tuple[Flags, Flags], short: tuple[Flags, Flags], warmup: int) -> Changes:
+    """Return the changes of `hold` by the entries and exits of longs, less that by those of shorts."""
+    from tasks.signal import scans
+
+    levels = [np.empty(entries.size, np.int8) for entries, _ in (long, short)]
+    known = [scans.hold_levels(*flags, warmup, own) for flags, own in zip((long, short), levels, strict=True)]
+    return changes_from(levels[0] - levels[1], max(known))
 
 
 def outside(values: Floats, middle: Floats, spread: Floats, width: float, *, side: float) -> Flags:
@@ -104,11 +112,6 @@ def outside(values: Floats, middle: Floats, spread: Floats, width: float, *, sid
     flags = np.empty(values.size, np.bool_)
     scans.leave_band(values, middle, spread, width, side, flags)
     return flags
-
-
-def both_sides(long: tuple[Levels, int], short: tuple[Levels, int]) -> Changes:
-    """Return the changes of a target that is the first less the second, each as `held` gives it."""
-    return changes_from(long[0] - short[0], max(long[1], short[1]))
 
 
 def exponential(values: Floats, window: int) -> Floats:

@@ -100,6 +100,35 @@ def hold_levels(entries: Flags, exits: Flags, first: int, levels: Levels) -> int
 
 
 @compiled
+def find_held(entries: Flags, exits: Flags, first: int, bars: Ints, goals: Floats) -> int:
+    """Note as `find_changes` of what `hold_levels` puts.
+
+    Of eight bars without an entry, or without an exit while something is held, none is looked at.
+    """
+    size, known = entries.size, first
+    while known < size and not (entries[known] or exits[known]):
+        known += 1
+    if known == size:
+        return 0
+    state = np.int8(entries[known]) & ~np.int8(exits[known])
+    bars[0], goals[0], count = known, state, 1
+    whole, bar = size - size % 8, known + 1
+    into, out = entries[:whole].view(np.uint64), exits[:whole].view(np.uint64)
+    while bar < size:
+        if bar % 8 == 0 and bar < whole:
+            events = out[bar // 8] if state else into[bar // 8]
+            if events == 0:
+                bar += 8
+                continue
+        until = min(bar - bar % 8 + 8, size)
+        while bar < until:
+            before, state = state, (state | np.int8(entries[bar])) & ~np.int8(exits[bar])
+            bars[count], goals[count] = bar, state
+            count, bar = count + (state != before), bar + 1
+    return count
+
+
+@compiled
 def leave_band(values: Floats, middle: Floats, spread: Floats, width: float, side: float, flags: Flags) -> None:
     """Tell where values are beyond `width` times the spread from the middle: below it on side 1, above it on side -1.
 

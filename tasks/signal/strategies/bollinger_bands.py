@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tasks.engine.changes import Changes
 from tasks.signal.indicators import deviation, sma
-from tasks.signal.quick import Remembered, both_sides, changes_from, held, outside, usable
+from tasks.signal.quick import Remembered, held, held_on_both_sides, outside, usable
 from tasks.signal.strategy import Strategy, hold
 
 
@@ -50,9 +50,9 @@ class BollingerBands(Strategy):
         def changes(strategy: BollingerBands) -> Changes:
             middle, warmup = average(strategy.window), strategy.warmup
             bands = closes, middle, spread(strategy.window), strategy.width
-            long = held(outside(*bands, side=1.0), closes > middle, warmup)
+            long = outside(*bands, side=1.0), closes > middle
             if not strategy.short:
-                return changes_from(*long)
-            return both_sides(long, held(outside(*bands, side=-1.0), closes < middle, warmup))
+                return held(*long, warmup)
+            return held_on_both_sides(long, (outside(*bands, side=-1.0), closes < middle), warmup)
 
         return changes

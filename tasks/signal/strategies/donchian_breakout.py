@@ -9,7 +9,7 @@ from pandas import DataFrame
 from pydantic import Field
 
 from tasks.engine.changes import Changes
-from tasks.signal.quick import Remembered, both_sides, changes_from, held, usable
+from tasks.signal.quick import Remembered, held, held_on_both_sides, usable
 from tasks.signal.strategy import Strategy, hold
 
 
@@ -47,9 +47,9 @@ class DonchianBreakout(Strategy):
 
         def changes(strategy: DonchianBreakout) -> Changes:
             entry, leave, warmup = strategy.entry, strategy.exit, strategy.warmup
-            long = held(close > top(entry), close < bottom(leave), warmup)
+            long = close > top(entry), close < bottom(leave)
             if not strategy.short:
-                return changes_from(*long)
-            return both_sides(long, held(close < bottom(entry), close > top(leave), warmup))
+                return held(*long, warmup)
+            return held_on_both_sides(long, (close < bottom(entry), close > top(leave)), warmup)
 
         return changes

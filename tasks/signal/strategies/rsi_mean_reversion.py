@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tasks.engine.changes import Changes
 from tasks.signal.indicators import rsi, wilder_memory
-from tasks.signal.quick import Remembered, both_sides, changes_from, held, usable
+from tasks.signal.quick import Remembered, held, held_on_both_sides, usable
 from tasks.signal.strategy import Strategy, hold, increasing
 
 
@@ -47,9 +47,9 @@ class RsiMeanReversion(Strategy):
 
         def changes(strategy: RsiMeanReversion) -> Changes:
             index, warmup = index_of(strategy.window), strategy.warmup
-            long = held(index < strategy.oversold, index > strategy.recovered, warmup)
+            long = index < strategy.oversold, index > strategy.recovered
             if not strategy.short:
-                return changes_from(*long)
-            return both_sides(long, held(index > strategy.overbought, index < strategy.recovered, warmup))
+                return held(*long, warmup)
+            return held_on_both_sides(long, (index > strategy.overbought, index < strategy.recovered), warmup)
 
         return changes
