@@ -16,7 +16,7 @@ run: .venv/runtime  ## Start it all: paper trading, Prefect server, backtest of 
 	@$(BIN)/jarvis up
 
 test: .venv/chromium  ## Check style and types, then run the test suite, browser tests included
-	@$(BIN)/python -m tasks.backtest.ahead & $(MAKE) --no-print-directory check; checked=$$?; \
+	@$(BIN)/python -m flows.ahead & $(MAKE) --no-print-directory check; checked=$$?; \
 	wait $$! && exit $$checked  # what is compiled ahead need not be by every test process
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not crash and not hour"
 

@@ -281,7 +281,7 @@ def test_compiled_code_is_kept_for_the_next_process(tmp_path: Path) -> None:
 def test_what_is_compiled_ahead_is_compiled_for_every_backtest_and_sweep(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     settings = os.environ | {"NUMBA_CACHE_DIR": str(kept)}
-    subprocess.run([sys.executable, "-m", "tasks.backtest.ahead"], cwd=CHECKOUT, env=settings, check=True)
+    subprocess.run([sys.executable, "-m", "flows.ahead"], cwd=CHECKOUT, env=settings, check=True)
     before = sorted(kept.rglob("*.nbc"))
     assert any("follow" in file.name for file in before)
     examples = ["tests/unit/test_backtest_against_reference.py", "tests/unit/test_portfolio_against_reference.py"]
