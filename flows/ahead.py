@@ -62,10 +62,9 @@ def signals() -> None:
     market = candles(hours=600)
     for strategy in strategies().values():
         for prices in (market, market / 3):
-            shared = strategy.shared(prices)
-            sides = [{"short": True}, {"short": False}] if "short" in strategy.model_fields else [{}]
-            for side in sides if shared is not None else ():
-                shared(build(strategy, side))
+            if (shared := strategy.shared(prices)) is not None:
+                for side in [{"short": True}, {"short": False}] if "short" in strategy.model_fields else [{}]:
+                    shared(build(strategy, side))
 
 
 def session() -> None:
