@@ -114,10 +114,9 @@ def vectorbt(arrays: dict[str, Any], work: str) -> tuple[float, Floats] | str:
     return answer["seconds"], np.array(answer["rows"])
 
 
-def against(name: str, ours: tuple[float, float], least: tuple[float, float] | None, peer: Any, trades: int) -> str:
+def against(name: str, ours: tuple[float, float], least: tuple[float, float], peer: Any, trades: int) -> str:
     """Return a row of the table of peers."""
-    cells = [name, f"{ours[0]:.3f}", f"{ours[1]:.3f}"]
-    cells += ["", "", ""] if least is None else [f"{least[0]:.3f}", f"{least[1]:.3f}", f"{ours[1] / least[1]:.2f}"]
+    cells = [name, *(f"{seconds:.3f}" for seconds in (*ours, *least)), f"{ours[1] / least[1]:.2f}"]
     if isinstance(peer, str):
         return " | ".join([*cells, peer, "", f"{trades:,}", ""])
     if peer is None:
@@ -156,10 +155,17 @@ def print_symbols(count: int, length: int, repeats: int, *, with_peer: bool) -> 
                 threads.map(lambda candles: Trials(candles, sma, {}, MANIFEST).run(chosen), several)
             )
 
+    arrays = [(candles["open"].to_numpy(), candles["close"].to_numpy()) for candles in several]
+
+    def lowest() -> None:
+        with ThreadPoolExecutor(floor.threads_here()) as threads:
+            list(threads.map(lambda prices: floor.sweep(*prices, TICKS, [(10, 20)], 1), arrays))
+
     columns = {name: np.column_stack([candles[name] for candles in several]) for name in ("open", "close")}
     peer = vectorbt(columns | {"pairs": [(10, 20)]}, "symbols") if with_peer else None
     trades = pc.sum(run()["trades"]).as_py()
-    print(f"| {against(f'{count:,} symbols x {length:,}', timed(run, repeats), None, peer, trades)} |", flush=True)
+    least = timed(lowest, repeats)
+    print(f"| {against(f'{count:,} symbols x {length:,}', timed(run, repeats), least, peer, trades)} |", flush=True)
 
 
 def print_linear(repeats: int) -> None:

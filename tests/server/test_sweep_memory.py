@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -34,16 +35,23 @@ def swept_in(lake: Lake, parameters: SweepParameters) -> tuple[str, int]:
     return done.stderr, peak * (1 if sys.platform == "darwin" else 1024)
 
 
+SMA_20_000 = {"fast": "2:101:1", "slow": "170:369:1"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("candles", "grid", "memory", "detail"),
+    ("candles", "grid", "memory", "asked"),
     [
-        (50_000, {"fast": "2:51:1", "slow": "102:301:10"}, "1GB", None),
-        (3_000, {"fast": "2:101:1", "slow": "170:369:1"}, "1GB", None),
-        (100_000, {"fast": "5:20:1", "slow": "50:100:5"}, "1GB", None),
-        (2_000, {"fast": "2:201:1", "slow": "210:409:1"}, "1200MB", None),
-        (400_000, {"fast": "2:26:1", "slow": "102:141:1"}, "2.5GB", None),
-        (30_000, {"fast": "2:11:1", "slow": "20:40:5"}, "1.6GB", "1m"),
+        (50_000, {"fast": "2:51:1", "slow": "102:301:10"}, "1GB", {}),
+        (3_000, SMA_20_000, "1GB", {}),
+        (100_000, {"fast": "5:20:1", "slow": "50:100:5"}, "1GB", {}),
+        (2_000, {"fast": "2:201:1", "slow": "210:409:1"}, "1200MB", {}),
+        (400_000, {"fast": "2:26:1", "slow": "102:141:1"}, "2.5GB", {}),
+        (30_000, {"fast": "2:11:1", "slow": "20:40:5"}, "1.6GB", {"detail": "1m", "stop_loss": 0.05}),
+        (100_000, {"fast": "2:31:1", "slow": "40:69:1", "smooth": "3:12:1"}, "1.5GB", {"strategy": "macd"}),
+        (50_000, SMA_20_000, "1.6GB", {"optuna": 400, "pruner": "median", "symbols": ("A/USD", "B/USD", "C/USD")}),
+        (50_000, {"fast": "2:51:1", "slow": "102:301:10"}, "1.2GB", {"symbols": ("A/USD", "B/USD", "C/USD")}),
+        (50_000, {"fast": "2:51:1", "slow": "102:301:10"}, "1.2GB", {"walk_forward": 4}),
     ],
     ids=[
         "1,000 sets of 50,000 candles",
@@ -52,17 +60,19 @@ def swept_in(lake: Lake, parameters: SweepParameters) -> tuple[str, int]:
         "40,000 sets of 2,000 candles",
         "1,000 sets that keep 16,667 returns each",
         "1,800,000 minutes in 30,000 hours",
+        "9,000 sets of which each two share no line",
+        "a search that is pruned on three series",
+        "three series",
+        "a walk-forward",
     ],
 )
 def test_a_sweep_stays_under_the_memory_that_it_is_allowed_and_takes_about_what_it_said(
-    lake: Lake, candles: int, grid: dict[str, str], memory: str, detail: str | None
+    lake: Lake, candles: int, grid: dict[str, str], memory: str, asked: dict[str, Any]
 ) -> None:
-    fill(lake, ["A/USD"], candles)
-    asked = MINE | {"grid": grid, "memory": memory}
-    if detail is not None:
+    parameters = SweepParameters(**MINE | {"grid": grid, "memory": memory} | asked)
+    fill(lake, parameters.symbols, candles)
+    if parameters.detail is not None:
         fill_inside(lake)
-        asked |= {"detail": detail, "stop_loss": 0.05}
-    parameters = SweepParameters(**asked)
     said, peak = swept_in(lake, parameters)
     assert parameters.memory is not None
     assert peak < parameters.memory

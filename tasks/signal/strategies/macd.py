@@ -37,17 +37,16 @@ class Macd(Strategy):
 
     @classmethod
     def shared(cls, candles: DataFrame) -> Callable[[Any], Changes] | None:
-        """Compute the average over each window, and the line of each two, once."""
+        """Compute the average over each window once."""
         if not usable(candles):
             return None
         close = candles["close"].to_numpy()
         average = Remembered(lambda window: exponential(close, window), len(candles))
-        line = Remembered(lambda windows: average(windows[0]) - average(windows[1]), len(candles))
 
         def changes(strategy: Macd) -> Changes:
-            known, own = ema_memory(strategy.slow) - 1, line((strategy.fast, strategy.slow))
-            smooth = exponential(own[known:], strategy.smooth)
-            turns = crossed(own[known:], smooth, strategy.warmup - known, short=strategy.short)
+            known = ema_memory(strategy.slow) - 1
+            line = (average(strategy.fast) - average(strategy.slow))[known:]
+            turns = crossed(line, exponential(line, strategy.smooth), strategy.warmup - known, short=strategy.short)
             return Changes(turns.bars + known, turns.goals)
 
         return changes
