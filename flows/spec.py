@@ -71,6 +71,11 @@ class Spec:
         """The sweep's id."""
         return run_id(self.told)
 
+    @property
+    def whole(self) -> Spec:
+        """The spec of all candles, whatever the rung of this one."""
+        return replace(self, rung=None)
+
     def at(self, rung: str) -> Spec:
         """Return the spec of one of the rungs."""
         return replace(self, rung=rung)
@@ -106,14 +111,25 @@ def try_sets(spec: Spec, sets: Sets) -> Tried:
 
 
 def candles_of(spec: Spec) -> pd.DataFrame:
-    """Return the sweep's candles, read from the lake. Raises LakeError where they are not those of the manifest."""
+    """Return the sweep's candles: those kept ready, or out of the lake.
+
+    Raises LakeError where they are not those of the manifest.
+    """
+    return _candles(spec) if (held := _held.get(spec.whole)) is None else held.candles
+
+
+def detail_of(spec: Spec, candles: pd.DataFrame) -> Detail | None:
+    """Return the finer candles inside the sweep's candles, None where it has none; from where, and raises, as those."""
+    return _detail(spec, candles) if (held := _held.get(spec.whole)) is None else held.detail
+
+
+def _candles(spec: Spec) -> pd.DataFrame:
     told = spec.told
     until = pd.Timestamp(told["end"]) + pd.Timedelta(microseconds=1)
     return _read(spec, told["timeframe"], until, told["data_fingerprint"])
 
 
-def detail_of(spec: Spec, candles: pd.DataFrame) -> Detail | None:
-    """Return the finer candles inside the sweep's candles, None where it has none. Raises LakeError as `candles_of`."""
+def _detail(spec: Spec, candles: pd.DataFrame) -> Detail | None:
     told, finer = spec.told, spec.told["detail"]
     if finer is None:
         return None
@@ -156,8 +172,8 @@ class _Series:
             )
         if source_hash(self._strategy) != self._told["strategy_code"]:
             raise BadInput(f"the strategy {spec.strategy} is not the one that the sweep began with: its source differs")
-        self._candles = candles_of(spec)
-        self._detail = detail_of(spec, self._candles)
+        self.candles = _candles(spec)
+        self.detail = _detail(spec, self.candles)
         self._trials: dict[str | None, Trials] = {}
 
     def trials(self, spec: Spec) -> Trials:
@@ -167,7 +183,7 @@ class _Series:
         return self._trials[spec.rung]
 
     def _begin(self, spec: Spec) -> Trials:
-        candles, detail, told, fixed = self._candles, self._detail, self._told, self._told["parameters"]["fixed"]
+        candles, detail, told, fixed = self.candles, self.detail, self._told, self._told["parameters"]["fixed"]
         if spec.rung is not None:
             first = slice(0, searched(told) // RUNGS[spec.rung])
             detail, whole = detail and detail.part(first), told | {"split": None}
@@ -182,7 +198,7 @@ _held: dict[Spec, _Series] = {}
 
 def _ready(spec: Spec) -> _Series:
     """Return the series of a spec; what was not used for longest makes room for it."""
-    whole = replace(spec, rung=None)
+    whole = spec.whole
     if (found := _held.pop(whole, None)) is None:
         while len(_held) >= spec.held:
             del _held[next(iter(_held))]
