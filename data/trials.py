@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from data.errors import LakeError
 from data.rows import one_line
-from data.views import connect, read
+from data.views import passing, read
 from data.writer import Lake
 
 Floats = npt.NDArray[np.float64]
@@ -132,7 +132,7 @@ class Past:
     ) -> None:
         self._own = {"exchange": exchange, "timeframe": timeframe, "symbols": list(symbols or [symbol])}
         self._series = {"exchange": exchange, "symbol": symbol, "timeframe": timeframe}
-        self._lake, self._views = lake, connect(lake, tables={"runs", "sweeps", "metrics", "equity"})
+        self._lake, self._views = lake, passing(lake, {"runs", "sweeps", "metrics", "equity"})
 
     def __enter__(self) -> Past:
         return self

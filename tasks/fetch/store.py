@@ -16,7 +16,7 @@ from data.missing import Range
 from data.rows import conform
 from data.tables import TABLES, TIME
 from data.timeframe import parse_timeframe
-from data.views import connect
+from data.views import passing
 from tasks.fetch.shelf import Shelf
 from tasks.fetch.source import Batch, Fact
 from tasks.fetch.survey import survey
@@ -89,14 +89,11 @@ def _compare(shelf: Shelf, candles: pd.DataFrame) -> tuple[pd.DataFrame, pd.Data
 
 def _revise(shelf: Shelf, changed: pd.DataFrame) -> tuple[pa.Table, list[Fact]]:
     """Return the rows that replace held candles, the held ones as superseded and the next revisions, and the facts."""
-    connection = connect(shelf.lake, tables={"candles"})
-    connection.register("changed", pa.table({"ts": pa.array(changed.index, TIME)}))
-    held: pa.Table = connection.sql(
-        """SELECT * FROM candles SEMI JOIN changed USING (ts)
-        WHERE exchange = ? AND symbol = ? AND timeframe = ? ORDER BY ts""",
-        params=list(shelf.series),
-    ).to_arrow_table()
-    connection.close()
+    query = """SELECT * FROM candles SEMI JOIN changed USING (ts)
+        WHERE exchange = ? AND symbol = ? AND timeframe = ? ORDER BY ts"""
+    with passing(shelf.lake, {"candles"}) as connection:
+        connection.register("changed", pa.table({"ts": pa.array(changed.index, TIME)}))
+        held: pa.Table = connection.sql(query, params=list(shelf.series)).to_arrow_table()
     superseded = held.to_pandas().assign(superseded_at=datetime.now(UTC))
     revision = superseded["revision"].to_numpy() + 1
     declared = TABLES["candles"]

@@ -13,6 +13,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 import warnings
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -82,19 +83,32 @@ def build(strategy: type[Strategy], parameters: Mapping[str, object]) -> Strateg
 
 
 def code_hash(strategy: Strategy) -> str:
-    """Return the sha256 of the source file that defines the strategy, as it was when it was loaded."""
+    """Return the sha256 of the source that the strategy was loaded from; see `source_hash`."""
     return source_hash(type(strategy))
 
 
 def source_hash(strategy: type[Strategy]) -> str:
-    """Return the same of a strategy that has no parameters yet."""
+    """Return the sha256 of a strategy's source: of its file, or of all files of the package that offers it."""
     loaded = userfile.loaded_hash(strategy)
     if loaded is not None:
         return loaded
     try:
-        return hashlib.sha256(Path(inspect.getfile(strategy)).read_bytes()).hexdigest()
+        file = Path(inspect.getfile(strategy))
+        root = None if strategy.__module__.startswith(f"{shipped.__name__}.") else _package_of(strategy)
+        if root is None:
+            return hashlib.sha256(file.read_bytes()).hexdigest()
+        digest = hashlib.sha256()
+        for source in sorted(root.rglob("*.py")):
+            digest.update(source.relative_to(root).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
+        return digest.hexdigest()
     except (OSError, TypeError):
         raise BadInput(f"{strategy.name} has no source file: put it in one, so that a run can name its code") from None
+
+
+def _package_of(strategy: type[Strategy]) -> Path | None:
+    """Return the folder of the package that a strategy is in, which may import its neighbours; None: in a module."""
+    top = sys.modules.get(strategy.__module__.partition(".")[0])
+    return next(map(Path, getattr(top, "__path__", ())), None)
 
 
 def _shipped_names() -> list[str]:

@@ -235,6 +235,24 @@ def test_an_installed_package_offers_a_strategy(package: str, monkeypatch: pytes
     assert "did you mean 'mine'?" in refused("mina")
 
 
+def test_the_code_of_an_offered_strategy_is_all_of_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"folder_of_{tmp_path.name.replace('-', '_')}"
+    inside = tmp_path / name / "ideas"
+    inside.mkdir(parents=True)
+    write(tmp_path / name, "", "__init__.py")
+    write(inside, MINE, "mine.py")
+    helper = write(tmp_path / name, "HALF = 0.5", "helper.py")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    offer(monkeypatch, mine=f"{name}.ideas.mine:Mine")
+    hashes = [code_hash(create("mine", {}))]
+    assert code_hash(create("mine", {"size": "0.25"})) == hashes[0]
+    helper.write_text("HALF = 0.6")
+    hashes.append(code_hash(create("mine", {})))
+    helper.rename(helper.with_name("other.py"))
+    hashes.append(code_hash(create("mine", {})))
+    assert len(set(hashes)) == 3
+
+
 def test_an_installed_package_cannot_replace_a_strategy_of_jarvis(
     package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
