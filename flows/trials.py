@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +21,11 @@ from data.timeframe import parse_timeframe
 from flows.terms import terms_in
 from tasks.backtest import Detail
 from tasks.backtest.sweep import Course
-from tasks.engine.changes import Changes, changes_of, checked, cut
+from tasks.engine.changes import Changes, all_fit, changes_of, checked, cut
 from tasks.engine.inputs import in_microseconds
 from tasks.evaluate.trial import BLOCK_NAMES, OBJECTIVES, Stretch, kept_every
 from tasks.signal import Strategy
+from tasks.signal.quick import Together
 from tasks.signal.registry import build
 from tasks.signal.signals import signals, warmup_of
 
@@ -32,8 +34,8 @@ Shared = Callable[[Any], Changes]
 
 SCHEMA = TABLES["sweeps"].schema
 
-_BLOCKS_A_THREAD = 8
-"""Into which the sets are cut, so that the threads end together."""
+_BLOCKS_A_THREAD = 4
+"""Into which the sets are cut, so that the threads end together; small ones would have them wait for each other."""
 _AT_ONCE = 2**22
 """Equities that a thread keeps at most, which bounds its memory."""
 
@@ -105,8 +107,16 @@ class Trials:
     def _rows(self, sets: Sequence[tuple[int, dict[str, str]]]) -> pa.Table:
         """Try some sets, all of their passes in one call."""
         begun = [self._begin(number, chosen) for number, chosen in sets]
-        targets = [target for _, target in begun if target is not None]
-        tried = np.array([target is not None for _, target in begun], np.bool_)
+        outcomes = iter(self._targets([strategy for _, strategy in begun if strategy is not None]))
+        targets = []
+        for row, strategy in begun:
+            if strategy is None:
+                continue
+            if isinstance(outcome := next(outcomes), str):
+                row["failure"] = outcome
+            else:
+                targets.append(outcome)
+        tried = np.array([row["failure"] is None for row, _ in begun], np.bool_)
         columns = {name: _array(name, [row[name] for row, _ in begun]) for name in ("number", "parameters", "failure")}
         numbers = columns["number"].to_numpy()
         found = self._figures(numbers[tried], targets)
@@ -139,19 +149,35 @@ class Trials:
             columns["stretches"] = _maps(tuple(self._stretches), np.column_stack(reached), everywhere)
         return columns
 
-    def _begin(self, number: int, chosen: dict[str, str]) -> tuple[dict[str, Any], Changes | None]:
-        """Return what a set's row begins with, and its target; None with the failure in the row."""
-        row: dict[str, Any] = {"number": number, "parameters": "", "failure": None}
+    def _begin(self, number: int, chosen: dict[str, str]) -> tuple[dict[str, Any], Strategy | None]:
+        """Return what a set's row begins with, and its strategy; None with the failure in the row."""
         try:
             strategy = build(self._strategy, self._fixed | chosen)
-            row["parameters"] = canonical(strategy.model_dump(mode="json"))
-            return row, checked(target_of(self._candles, strategy, self._shared), len(self._candles))
-        except JarvisError as error:
-            row["failure"] = str(error)
+            told = canonical(strategy.model_dump(mode="json"))
         except Exception as error:  # noqa: BLE001 - what one set of a user's strategy raises ends no sweep
-            row["failure"] = f"{type(error).__name__}: {error}".splitlines()[0]
-        row["parameters"] = row["parameters"] or canonical(self._fixed | chosen)
-        return row, None
+            told = canonical(self._fixed | chosen)
+            return {"number": number, "parameters": told, "failure": _failure(error)}, None
+        return {"number": number, "parameters": told, "failure": None}, strategy
+
+    def _targets(self, strategies: Sequence[Strategy]) -> Sequence[Changes | str]:
+        """Return the target of each set, or why it has none."""
+        size = len(self._candles)
+        if isinstance(self._shared, Together) and all(size > warmup_of(strategy) for strategy in strategies):
+            with suppress(Exception):  # whose it is comes out one by one
+                targets = self._shared.many(strategies)
+                if len(targets) == len(strategies) and all_fit(targets, size):
+                    return targets
+        return [self._target(strategy) for strategy in strategies]
+
+    def _target(self, strategy: Strategy) -> Changes | str:
+        try:
+            return checked(target_of(self._candles, strategy, self._shared), len(self._candles))
+        except Exception as error:  # noqa: BLE001 - as above
+            return _failure(error)
+
+
+def _failure(error: Exception) -> str:
+    return str(error) if isinstance(error, JarvisError) else f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def target_of(candles: pd.DataFrame, strategy: Strategy, shared: Shared | None) -> Changes:

@@ -69,12 +69,24 @@ def checked(changes: Changes, size: int) -> Changes:
     from tasks.engine.kernel import first_unfit
 
     bars, goals = changes
-    if bars.shape != goals.shape or bars.dtype != np.int64 or goals.dtype != np.float64:
+    if not _typed(changes):
         raise BadInput("a target's changes are positions of candles (int64) and as many values (float64)")
-    wrong = first_unfit(bars, goals, size)
+    wrong = first_unfit(*joined([changes]), size)
     if wrong >= 0:
         raise BadInput(
             f"a target changes to {goals[wrong]:g} at candle {bars[wrong]}: it must lie between -1 and 1, and the "
             f"candles between 0 and {size - 1}, in order"
         )
     return changes
+
+
+def all_fit(targets: Sequence[Changes], size: int) -> bool:
+    """Tell whether `checked` would take all of them, by one look."""
+    from tasks.engine.kernel import first_unfit
+
+    return all(map(_typed, targets)) and first_unfit(*joined(targets), size) < 0
+
+
+def _typed(changes: Changes) -> bool:
+    bars, goals = changes
+    return bars.shape == goals.shape and bars.dtype == np.int64 and goals.dtype == np.float64

@@ -6,8 +6,9 @@ whose closes are all numbers. The loops are compiled; numba is imported by the f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from threading import Lock
 from typing import Any
 
@@ -47,6 +48,17 @@ class Remembered:
 class _Cell:
     def __init__(self, key: object) -> None:
         self.key, self.lock, self.series = key, Lock(), None  # type: tuple[object, Lock, Floats | None]
+
+
+class Together:
+    """A way from many parameter sets to their targets at once; called with one set, it gives the target of that."""
+
+    def __init__(self, many: Callable[[Sequence[Any]], list[Changes]]) -> None:
+        self.many = many
+
+    def __call__(self, strategy: Any) -> Changes:
+        """Return the target of one set."""
+        return self.many([strategy])[0]
 
 
 def usable(candles: DataFrame) -> bool:
@@ -144,10 +156,16 @@ class Means:
         """Tell whether two windows can be compared so."""
         return self._most * len(self._sums) < 2**53 and self._most * fast * slow < 2**52
 
-    def crossed(self, fast: int, slow: int, *, short: bool) -> Changes:
-        """Return the changes as `crossed` does, of the averages of two windows that fit, the first the smaller one."""
+    def crossed(self, windows: Sequence[tuple[int, int, bool]]) -> list[Changes]:
+        """Return the changes as `crossed` does, for each two windows that fit, the first the smaller one, and `short`.
+
+        One compiled call makes all of them: many short ones would have threads wait for each other.
+        """
         from tasks.signal import scans
 
-        levels = np.empty(len(self._sums) - 1, np.int8)
-        scans.compare_means(self._sums, fast, slow, short, levels)
-        return changes_from(levels, slow - 1)
+        size = len(self._sums) - 1
+        asked, starts = np.array(windows, np.int64).reshape(-1, 3), np.zeros(len(windows) + 1, np.int64)
+        levels, bars, goals, done = np.empty(size, np.int8), np.empty(2 * size, np.int64), np.empty(2 * size), 0
+        while (done := scans.find_crossings(self._sums, asked, done, levels, starts, bars, goals)) < len(windows):
+            bars, goals = np.append(bars, np.empty_like(bars)), np.append(goals, np.empty_like(goals))
+        return [Changes(bars[begin:end], goals[begin:end]) for begin, end in pairwise(starts.tolist())]

@@ -83,6 +83,27 @@ def compare_means(sums: Floats, fast: int, slow: int, short: bool, levels: Level
 
 
 @compiled
+def find_crossings(
+    sums: Floats, windows: Ints, first: int, levels: Levels, starts: Ints, bars: Ints, goals: Floats
+) -> int:
+    """Note as `find_changes` where two means cross, for one pair of windows after the other, from `first` on.
+
+    A row of `windows` has the fast one, the slow one, and 1 where the target may be short. The changes of pair i are
+    from `starts[i]` on; return the first pair for which there might not be room.
+    """
+    for pair in range(first, len(windows)):
+        fast, slow, short = windows[pair]
+        begin, count = starts[pair], 0
+        if begin + levels.size > bars.size:
+            return pair
+        if slow <= levels.size:
+            compare_means(sums, fast, slow, short == 1, levels)
+            count = find_changes(levels, slow - 1, bars[begin:], goals[begin:])
+        starts[pair + 1] = begin + count
+    return len(windows)
+
+
+@compiled
 def hold_levels(entries: Flags, exits: Flags, first: int, levels: Levels) -> int:
     """Put 1 from an entry to the next exit, 0 from there to the next entry; an exit wins.
 

@@ -64,9 +64,21 @@ def test_means_that_tie_are_equal(levels: list[int], tick: float, fast: int, mor
     assert means.fit(fast, slow)
     averages = [sma(pd.Series(closes), window).to_numpy() for window in (fast, slow)]
     expected = crossed(*averages, slow - 1, short=short)
-    found = means.crossed(fast, slow, short=short)
+    other, found = means.crossed([(1, 2, False), (fast, slow, short)])
+    assert other.bars.tolist() == means.crossed([(1, 2, False)])[0].bars.tolist()
     np.testing.assert_array_equal(found.bars, expected.bars)
     np.testing.assert_array_equal(found.goals, expected.goals)
+
+
+def test_pairs_that_cross_at_every_candle_find_room() -> None:
+    closes = np.resize([1.0, 2.0], 500)
+    means = Means(closes)
+    (alone,) = means.crossed([(1, 2, False)])
+    assert len(alone.bars) == 499
+    for found in means.crossed([(1, 2, False)] * 9):
+        np.testing.assert_array_equal(found, alone)
+    (none,) = means.crossed([(1, 501, False)])
+    assert (none.bars.size, means.crossed([])) == (0, [])
 
 
 def test_means_too_near_for_floats_to_tell_apart_are_not_taken_from_sums() -> None:

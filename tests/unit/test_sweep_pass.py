@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from tasks.evaluate.metrics import evaluate
 from tasks.evaluate.trial import BLOCK_NAMES, Stretch
 from tasks.evaluate.verdict import judge
 from tasks.signal import Strategy
+from tasks.signal.quick import Together
 from tests.reference.simulator import Bar
 from tests.unit.random_markets import (
     TIMED,
@@ -217,15 +219,52 @@ class Both(Strategy):
         return pd.DataFrame({"target": -1.0 if self.number % 3 == 0 else 1.0}, index=candles.index)
 
 
+TERMS: dict[str, Any] = {
+    "sizing": {},
+    "stops": {},
+    "limits": {},
+    "entries": {},
+    "costs": {"fee": 0.001, "slippage": 0.0},
+}
+TOLD = {"objective": "sharpe", "split": None, "timeframe": "1d", "calendar": "24/7", "cash": 1000.0} | TERMS
+
+
+class Sevens(Both):
+    """One that makes the targets of many sets at once, and of those with a seven raises, or gives none that can be."""
+
+    @classmethod
+    def shared(cls, candles: pd.DataFrame) -> Together:
+        def many(strategies: Sequence[Both]) -> list[Changes]:
+            if any(one.number == 7 for one in strategies):
+                raise ValueError("seven")
+            goals = [1.0 if one.number != 17 else 2.0 for one in strategies]
+            return [Changes(np.array([0]), np.array([goal])) for goal in goals]
+
+        return Together(many)
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 3), (1, 7, 2), (1, 17, 2), (7, 17), (7,)])
+def test_of_sets_that_are_made_together_those_alone_fail_that_cannot_be(numbers: tuple[int, ...]) -> None:
+    candles = walk(300).set_axis(pd.date_range("2022-01-01", periods=300, freq="D", tz="UTC"))
+    trials = Trials(candles, Sevens, {}, TOLD, threads=1)
+    rows = trials.run([(number, {"number": str(number)}) for number in numbers]).to_pylist()
+    assert [row["number"] for row in rows] == [*numbers]
+    said = {7: "ValueError: seven", 17: "a target changes to 2 at candle 0"}
+    for row in rows:
+        if row["number"] in said:
+            assert row["failure"].startswith(said[row["number"]])
+            assert row["sharpe_ratio"] is None
+        else:
+            assert (row["failure"], row["trades"]) == (None, 1)
+
+
 def test_a_ruined_set_takes_nothing_from_the_sets_beside_it() -> None:
     """Its row has no sums; those of others are what they are when tried alone, wherever it stands among them."""
     closes = 100 * 1.01 ** np.arange(300.0)
     opens = np.concatenate([[100.0], closes[:-1]])
     days = pd.date_range("2022-01-01", periods=300, freq="D", tz="UTC")
     candles = pd.DataFrame({"open": opens, "high": closes, "low": opens, "close": closes, "volume": 1.0}, days)
-    terms = {"sizing": {}, "stops": {}, "limits": {}, "entries": {}, "costs": {"fee": 0.001, "slippage": 0.0}}
-    told = {"objective": "sharpe", "split": None, "timeframe": "1d", "calendar": "24/7", "cash": 1000.0} | terms
-    trials = Trials(candles, Both, {}, told, threads=1)
+    trials = Trials(candles, Both, {}, TOLD, threads=1)
     sets = [(number, {"number": str(number)}) for number in range(1, 49)]
     together = trials.run(sets).to_pylist()
     for row, one in zip(together, sets, strict=True):

@@ -26,13 +26,14 @@ BLOCK = 16
 
 
 @compiled
-def first_unfit(bars: Ints, goals: Floats, size: int) -> int:
-    """Find the first change that no target of so many bars has; -1: there is none."""
-    before = -1
-    for change in range(bars.size):
-        if not before < bars[change] < size or abs(goals[change]) > 1.0:
-            return change
-        before = bars[change]
+def first_unfit(starts: Ints, bars: Ints, goals: Floats, size: int) -> int:
+    """Find the first change that no target of so many bars has, of targets one after the other; -1: there is none."""
+    for target in range(starts.size - 1):
+        before = -1
+        for change in range(starts[target], starts[target + 1]):
+            if not before < bars[change] < size or abs(goals[change]) > 1.0:
+                return change
+            before = bars[change]
     return -1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pandas import DataFrame
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tasks.engine.changes import Changes
 from tasks.signal.indicators import sma
-from tasks.signal.quick import Means, Remembered, crossed, usable
+from tasks.signal.quick import Means, Remembered, Together, crossed, usable
 from tasks.signal.strategy import Strategy, above, increasing
 
 
@@ -42,10 +42,10 @@ class SmaCrossover(Strategy):
         means = Means(close.to_numpy())
         average = Remembered(lambda window: sma(close, window).to_numpy(), len(candles))
 
-        def changes(strategy: SmaCrossover) -> Changes:
-            fast, slow, short = strategy.fast, strategy.slow, strategy.short
-            if means.fit(fast, slow):
-                return means.crossed(fast, slow, short=short)
-            return crossed(average(fast), average(slow), strategy.warmup, short=short)
+        def changes(strategies: Sequence[SmaCrossover]) -> list[Changes]:
+            if all(means.fit(one.fast, one.slow) for one in strategies):
+                return means.crossed([(one.fast, one.slow, one.short) for one in strategies])
+            averages = [(average(one.fast), average(one.slow)) for one in strategies]
+            return [crossed(*two, one.warmup, short=one.short) for two, one in zip(averages, strategies, strict=True)]
 
-        return changes
+        return Together(changes)
