@@ -137,6 +137,19 @@ def exponential(values: Floats, window: int) -> Floats:
     return means
 
 
+def crossed_smoothed(fast: Floats, slow: Floats, window: int, warmup: int, *, short: bool) -> Changes:
+    """Return the changes as `crossed` does, of `fast - slow` and `exponential` of that over the window.
+
+    The two are numbers from candle `warmup` less `window`'s memory on.
+    """
+    from tasks.signal import scans
+
+    memory, levels = ema_memory(window), np.empty(len(fast), np.int8)
+    known = slice(warmup - memory + 1, None)
+    scans.compare_smoothed(fast[known], slow[known], memory, *exponential_shares(window), short, levels[warmup:])
+    return changes_from(levels, warmup)
+
+
 class Means:
     """Crossings of simple moving averages, of closes on a decimal grid: all out of one cumulative sum.
 

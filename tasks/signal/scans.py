@@ -185,30 +185,63 @@ def join(older: Floats, newer: Floats, share: float, means: Floats) -> None:
 
 
 @compiled
-def fold_exponential(values: Floats, window: int, doubled: Floats, joined: Floats, means: Floats) -> None:
-    """Reduce every `window` neighbours to their exponential mean, by the operations of `indicators.ema` in its order.
+def fold_block(
+    block: Floats, other: Floats, size: int, window: int, doubled: Floats, joined: Floats, means: Floats
+) -> None:
+    """Reduce every `window` neighbours of the first `size` of a block, which is lost, to their exponential mean.
 
-    `doubled` and `joined` are the shares of the older half where two blocks of 1, 2, 4 ... become one, and where a
-    block is joined to what was taken already.
+    The operations are those of `indicators.ema`, in its order. `doubled` and `joined` are the shares of the older half
+    where two blocks of 1, 2, 4 ... become one, and where a block is joined to what was taken already.
     """
+    taken, width, level = 0, 1, 0
+    while True:
+        if window & width:
+            newer = block[taken : taken + means.size]
+            if taken == 0:
+                means[:] = newer
+            else:
+                join(means, newer, joined[level], means)
+            taken += width
+            if taken == window:
+                break
+        size -= width
+        join(block[:size], block[width : width + size], doubled[level], other[:size])
+        block, other = other, block
+        width, level = 2 * width, level + 1
+
+
+@compiled
+def fold_exponential(values: Floats, window: int, doubled: Floats, joined: Floats, means: Floats) -> None:
+    """Reduce every `window` neighbours to their exponential mean, a block at a time; see `fold_block`."""
     length = max(_BLOCK, 2 * window)
     block, other = np.empty(length + window - 1), np.empty(length + window - 1)
     for first in range(0, means.size, length):
         out = means[first : first + length]
         size = out.size + window - 1
         block[:size] = values[first : first + size]
-        taken, width, level = 0, 1, 0
-        while True:
-            if window & width:
-                newer = block[taken : taken + out.size]
-                if taken == 0:
-                    out[:] = newer
-                else:
-                    join(out, newer, joined[level], out)
-                taken += width
-                if taken == window:
-                    break
-            size -= width
-            join(block[:size], block[width : width + size], doubled[level], other[:size])
-            block, other = other, block
-            width, level = 2 * width, level + 1
+        fold_block(block, other, size, window, doubled, joined, out)
+
+
+@compiled
+def compare_smoothed(
+    fast: Floats, slow: Floats, window: int, doubled: Floats, joined: Floats, short: bool, levels: Levels
+) -> None:
+    """Put 1 where `fast - slow` is above its own exponential mean, else 0; -1 where it is below, if `short`.
+
+    The means are `window - 1` longer than the levels.
+    """
+    length = max(_BLOCK, 2 * window)
+    block, other, means = np.empty(length + window - 1), np.empty(length + window - 1), np.empty(length)
+    for first in range(0, levels.size, length):
+        out = levels[first : first + length]
+        size = out.size + window - 1
+        for bar in range(size):
+            block[bar] = fast[first + bar] - slow[first + bar]
+        fold_block(block, other, size, window, doubled, joined, means[: out.size])
+        last = first + window - 1
+        now, then = fast[last : last + out.size], slow[last : last + out.size]
+        for bar in range(out.size):
+            out[bar] = now[bar] - then[bar] > means[bar]
+        if short:
+            for bar in range(out.size):
+                out[bar] -= np.int8(now[bar] - then[bar] < means[bar])

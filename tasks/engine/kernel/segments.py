@@ -23,6 +23,11 @@ from tasks.engine.rules import Limits, Rules
 
 BLOCK = 16
 """Bars of a block, a power of 2: few, as those at the ends of a position that fill no block are passed singly."""
+LOW = 1.003
+"""Times the worth of the lowest drawdown, below which new ones are to be expected, bar after bar."""
+NEAR = 1e-15
+"""As a fraction of the peak: more than twice 4 * 2 ** -53, by which (1 + drawdown) * peak may miss the worth that the
+drawdown was divided out of."""
 
 
 @compiled
@@ -51,6 +56,28 @@ def extremes(closes: Floats) -> tuple[Floats, Floats]:
 
 
 @compiled
+def deepened(closes: Floats, bar: int, until: int, cash: float, position: float, peak: float, drawdown: float) -> float:
+    """Return the lowest drawdown after the closes from this bar on, without a look at each whether it is lower.
+
+    NaN where that pays not or is not certain: the first worth is not LOW, there is a new peak or ruin, or another worth
+    is so NEAR to the least that rounding decides which of the two is found the lower.
+    """
+    least = most = cash + position * closes[bar]
+    if least > LOW * (1.0 + drawdown) * peak:
+        return np.nan
+    for at in range(bar + 1, until):
+        worth = cash + position * closes[at]
+        least, most = min(least, worth), max(most, worth)
+    near = 0
+    for at in range(bar, until):
+        worth = cash + position * closes[at]
+        near += (worth != least) & (worth < least + NEAR * peak)
+    if near > 0 or least <= 0.0 or most > peak:
+        return np.nan
+    return least / peak - 1.0 if least < (1.0 + drawdown) * peak else drawdown
+
+
+@compiled
 def glide(account: Record, tally: Record, bar: int, stop: int, closes: Floats, lowest: Floats, highest: Floats) -> int:
     """Hold over the closes from this bar on, up to the bar `stop` or the one that ruins the account; return it."""
     cash, position = account.cash, account.position
@@ -58,14 +85,15 @@ def glide(account: Record, tally: Record, bar: int, stop: int, closes: Floats, l
     while bar < stop:
         until = min((bar | (BLOCK - 1)) + 1, stop)
         if until - bar == BLOCK:
-            block = bar // BLOCK
-            least, most = cash + position * lowest[block], cash + position * highest[block]
-            if position < 0.0:
-                least, most = most, least
-            top = max(peak, most)
+            one, other = position * lowest[bar // BLOCK], position * highest[bar // BLOCK]
+            least, top = cash + min(one, other), max(peak, cash + max(one, other))
             if least > 0.0 and least >= (1.0 + drawdown) * top:
                 peak, bar = top, until
                 continue
+        found = deepened(closes, bar, until, cash, position, peak, drawdown)
+        if not np.isnan(found):
+            drawdown, bar = found, until
+            continue
         while bar < until:
             worth = cash + position * closes[bar]
             if worth <= 0.0:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tasks.engine.changes import Changes
 from tasks.signal.indicators import ema, ema_memory
-from tasks.signal.quick import Remembered, crossed, exponential, usable
+from tasks.signal.quick import Remembered, crossed_smoothed, exponential, usable
 from tasks.signal.strategy import Strategy, above, increasing
 
 
@@ -44,9 +44,7 @@ class Macd(Strategy):
         average = Remembered(lambda window: exponential(close, window), len(candles))
 
         def changes(strategy: Macd) -> Changes:
-            known = ema_memory(strategy.slow) - 1
-            line = (average(strategy.fast) - average(strategy.slow))[known:]
-            turns = crossed(line, exponential(line, strategy.smooth), strategy.warmup - known, short=strategy.short)
-            return Changes(turns.bars + known, turns.goals)
+            fast, slow = average(strategy.fast), average(strategy.slow)
+            return crossed_smoothed(fast, slow, strategy.smooth, strategy.warmup, short=strategy.short)
 
         return changes
