@@ -34,6 +34,11 @@ def run(candles: pd.DataFrame, target: Floats) -> Simulation:
     return simulate(candles, target, cash=CASH, fee=FEE, slippage=0.0)
 
 
+def tables_of(result: Simulation) -> tuple[pd.DataFrame, ...]:
+    """Return all tables, which are made when they are asked for."""
+    return result.fills, result.trades, result.orders, result.equity
+
+
 def floor_pass(
     opens: Floats, closes: Floats, target: Floats, cash: Floats, position: Floats, equity: Floats, drawdown: Floats
 ) -> int:
@@ -57,9 +62,9 @@ def floor_pass(
 floor = cast("Callable[..., int]", numba.njit(floor_pass))
 
 
-def measure_ours(candles: pd.DataFrame, target: Floats, repeats: int) -> Measured:
+def measure_ours(candles: pd.DataFrame, target: Floats, repeats: int, *, tables: bool) -> Measured:
     result = run(candles, target)
-    seconds = seconds_of(lambda: run(candles, target), repeats)
+    seconds = seconds_of(lambda: tables_of(run(candles, target)) if tables else run(candles, target), repeats)
     return Measured(seconds, len(result.trades), float(result.equity["equity"].iloc[-1]))
 
 
@@ -76,7 +81,8 @@ def measure_engines(length: int, repeats: int) -> dict[str, Measured | str]:
     candles = walk(length)
     target = crossover(candles)
     measured: dict[str, Measured | str] = {
-        "simulate": measure_ours(candles, target, repeats),
+        "simulate": measure_ours(candles, target, repeats, tables=False),
+        "simulate, all tables": measure_ours(candles, target, repeats, tables=True),
         "floor, numba": measure_floor(candles, target, repeats),
     }
     for name, zone in {"vectorbt": "naive", "vectorbt, UTC index": "utc"}.items():
@@ -118,15 +124,15 @@ def measure_memory(length: int) -> dict[str, float]:
     To be called in a process of its own, which has not been larger before.
     """
     candles = walk(1000)
-    run(candles, crossover(candles))
+    tables_of(run(candles, crossover(candles)))
     prices = np.linspace(100.0, 110.0, length)
     index = pd.date_range("2020-01-01", periods=length, freq="min", tz="UTC", unit="us", name="ts")
     candles = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), prices), index=index)
     target = (np.arange(length) // 24 % 2).astype(float)
     before = psutil.Process().memory_info().rss
     result = run(candles, target)
+    frames = tables_of(result)
     peak = peak_memory()
-    frames = (result.fills, result.trades, result.orders, result.equity)
     return {
         "input": float(candles.memory_usage().sum() + target.nbytes),
         "output": float(sum(frame.memory_usage().sum() for frame in frames)),

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.engine.codes import ACCEPTED, ORDERS_A_BAR
+from tasks.engine.codes import ACCEPTED, CLOSE, FILLED, MARKET, OPEN, ORDERS_A_BAR, SIGNAL
 from tasks.engine.costs import Costs
 from tasks.engine.kernel.account import Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, protect, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
 from tasks.engine.kernel.costs import begin_bar, end_bar
-from tasks.engine.kernel.fills import mark
+from tasks.engine.kernel.fills import book, mark, settle
 from tasks.engine.kernel.inside import Fine, decide_unless_leaving, open_bar, pass_bar
 from tasks.engine.kernel.resting import end_rest, is_leaving
+from tasks.engine.kernel.sizing import round_down, size
 from tasks.engine.rules import Limits, Rules
 
 
@@ -57,6 +58,40 @@ def drift(
 
 
 @compiled
+def turn(account: Record, orders: Record, trades: Record, bar: int, market: float, rules: Rules) -> bool:
+    """Do what `rebalance` does where nothing is held and all is bought, or all is sold, for a signal, at market.
+
+    What most orders are takes two thirds of the time so. Nothing is done, and False returned, where it is another order
+    or one that might be refused. For an account that pays and holds without the series of `costs`.
+    """
+    goal, position, row = account.goal, account.position, int(account.orders)
+    enters = position == 0.0
+    if account.limited or account.reason != SIGNAL or enters != (goal != 0.0) or rules.amount > 0.0:
+        return False
+    wanted = 0.0
+    if enters:
+        most = size(account, market, market * (1.0 + rules.slippage), goal, MARKET, rules)
+        wanted = round_down(most, rules.amount_step)
+    change = wanted - position
+    side, amount = 1 if change > 0.0 else -1, abs(change)
+    price = market * (1.0 + side * rules.slippage)
+    if amount == 0.0 or amount < rules.min_amount or amount * price < rules.min_cost:
+        return False
+    fee = account.taker * price * amount
+    account.pending, account.target, account.orders = 0, goal, row + 1
+    settle(account, change, wanted, price, fee)
+    number = book(account, trades, row, enters, change, price, fee)
+    account.decision, account.dust = bar - 1, 0
+    order = orders[row]
+    order.bar, order.decision, order.event, order.trade = bar, bar - 1, FILLED, number
+    order.leg, order.kind, order.reason = OPEN if enters else CLOSE, MARKET, SIGNAL
+    order.side, order.amount, order.trigger, order.market, order.price = side, amount, np.nan, market, price
+    order.fee, order.position, order.cash = fee, account.position, account.cash
+    order.ordered, order.number, order.attempt, order.maker = amount, 1, 1, 0
+    return True
+
+
+@compiled
 def advance(
     accounts: Record,
     orders: Record,
@@ -89,7 +124,7 @@ def advance(
         begin_bar(account, bar, ts, closes, costs)
         if fine is not None:
             open_bar(account, orders, trades, bar, at, opens[bar], fine.caps, rules, limits)
-        elif account.pending:
+        elif account.pending and not (costs is None and turn(account, orders, trades, bar, opens[bar], rules)):
             rebalance(account, orders, trades, bar, bar - 1, at, opens[bar], rules, limits)
         if costs is None and not (account.limited or (account.guarded and account.position != 0.0)):
             bar = drift(account, bar, opens, highs, lows, closes, target, limits, equity)
