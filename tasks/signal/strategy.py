@@ -77,7 +77,8 @@ class Strategy(BaseModel, ABC):
         """Return a quicker way from a parameter set to its target, which sweeps over the candles use; None: none.
 
         It remembers what many sets have in common, is called from many threads, and must give the changes of bit for
-        bit the signal that `generate` leads to, none in the warm-up. What it raises fails the set.
+        bit the signal that `generate` leads to, none in the warm-up. What it raises fails the set. A
+        `tasks.signal.quick.Together` makes the targets of many sets at once.
         """
         return None
 
