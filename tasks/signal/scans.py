@@ -129,7 +129,7 @@ def find_held(entries: Flags, exits: Flags, first: int, bars: Ints, goals: Float
     size, known = entries.size, first
     while known < size and not (entries[known] or exits[known]):
         known += 1
-    if known == size:
+    if known >= size:
         return 0
     state = np.int8(entries[known]) & ~np.int8(exits[known])
     bars[0], goals[0], count = known, state, 1

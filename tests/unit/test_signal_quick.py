@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from benchmarks.market import walk
 from tasks.engine.changes import checked, spread
 from tasks.signal.indicators import ema, ema_memory, sma
-from tasks.signal.quick import Means, Remembered, crossed, exponential, usable
+from tasks.signal.quick import Means, Remembered, crossed, exponential, held, usable
 from tasks.signal.registry import build, strategies
+from tasks.signal.scans import hold_levels
 from tasks.signal.signals import signals
 
 SETS: dict[str, dict[str, list[Any]]] = {
@@ -79,6 +80,18 @@ def test_pairs_that_cross_at_every_candle_find_room() -> None:
         np.testing.assert_array_equal(found, alone)
     (none,) = means.crossed([(1, 501, False)])
     assert (none.bars.size, means.crossed([])) == (0, [])
+
+
+@pytest.mark.parametrize("warmup", [0, 3, 19, 20, 21, 40])
+def test_what_is_held_is_found_whatever_the_candles_fill_of_a_word(warmup: int) -> None:
+    lot = np.random.default_rng(warmup)
+    for size in range(20):
+        entries, exits = lot.random((2, size)) < lot.choice([0.0, 0.1, 0.5], (2, 1))
+        found = held(entries, exits, warmup)
+        levels = np.zeros(size, np.int8)
+        known = min(hold_levels(entries, exits, warmup, levels), size) if warmup < size else size
+        expected = np.where(np.arange(size) < known, np.nan, levels)
+        np.testing.assert_array_equal(spread(found, size), expected)
 
 
 def test_means_too_near_for_floats_to_tell_apart_are_not_taken_from_sums() -> None:
