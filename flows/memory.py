@@ -28,7 +28,7 @@ A_ROW = 1_000
 """Bytes of a set that are kept until all series are judged."""
 A_CANDLE = 500
 """Bytes of a candle: read, hashed, and as strategies and the engine see it."""
-A_FINER_CANDLE = 100
+A_FINER_CANDLE = 70
 """Bytes of a finer candle inside those, as the engine sees it: it was read once before, which took 350."""
 A_STRETCHED_CANDLE = 16
 """Bytes of a candle for each test of a walk-forward that it helps to choose for."""
@@ -82,12 +82,12 @@ def fitting(
     beside = max(_beside(parameters, told) for told in series)
     shares = find(parameters.strategy).shared.__func__ is not Strategy.shared.__func__  # type: ignore[attr-defined]
     windows = sum(axis.count for axis in grid.axes.values())
-    stretches = 1 if parameters.pruner is None else 1 + len(RUNGS)
+    stretches = 1.0 if parameters.pruner is None else 1 + sum(1 / part for part in RUNGS.values())
     most, all_threads = parameters.memory, os.cpu_count() or 1
 
     def with_(threads: int, held: int) -> Need:
         sizes = (wanted, len(series), max(candles), returns, windows, threads, held)
-        return need(*sizes, beside=beside, shares=stretches if shares else 0)
+        return need(*sizes, beside=beside, shares=stretches if shares else 0.0)
 
     least = min(2, len(series))
     room = with_(1, least).total + READY if most is None else most
@@ -143,16 +143,16 @@ def need(
     held: int,
     *,
     beside: int = 0,
-    shares: int,
+    shares: float,
 ) -> Need:
     """Estimate what a process takes, on top of what it has taken already.
 
     `candles` are those of the longest series, of which so many are `held` at a time, with bytes `beside` them;
     `returns` are those of a set, which not all sets of a large sweep keep; `windows` is how many values the axes of the
-    grid have together, for each of which a strategy may remember an array, on as many stretches of the candles as
-    `shares` says. Series are judged one by one.
+    grid have together, for each of which a strategy may remember an array, as often as long as the candles as `shares`
+    says. Series are judged one by one.
     """
-    remembered = shares * min(REMEMBERED, 8 * candles * windows)
+    remembered = int(shares * min(REMEMBERED, 8 * candles * windows))
     fixed = _taken() + LOADED + held * (A_CANDLE * candles + beside + remembered) + threads * A_THREAD * candles
     kept = -(-sets // kept_every(sets, returns)) * returns
     return Need(fixed, (A_SET + A_ROW * series) * sets + A_RETURN * kept)

@@ -48,7 +48,7 @@ SMA_20_000 = {"fast": "2:101:1", "slow": "170:369:1"}
         (2_000, {"fast": "2:201:1", "slow": "210:409:1"}, "1200MB", {}),
         (400_000, {"fast": "2:26:1", "slow": "102:141:1"}, "2.5GB", {}),
         (30_000, {"fast": "2:11:1", "slow": "20:40:5"}, "1.6GB", {"detail": "1m", "stop_loss": 0.05}),
-        (100_000, {"fast": "2:31:1", "slow": "40:69:1", "smooth": "3:12:1"}, "1.5GB", {"strategy": "macd"}),
+        (100_000, {"fast": "2:21:1", "slow": "30:49:1", "smooth": "5,9"}, "1.2GB", {"strategy": "macd"}),
         (50_000, SMA_20_000, "1.6GB", {"optuna": 400, "pruner": "median", "symbols": ("A/USD", "B/USD", "C/USD")}),
         (50_000, {"fast": "2:51:1", "slow": "102:301:10"}, "1.2GB", {"symbols": ("A/USD", "B/USD", "C/USD")}),
         (50_000, {"fast": "2:51:1", "slow": "102:301:10"}, "1.2GB", {"walk_forward": 4}),
@@ -60,7 +60,7 @@ SMA_20_000 = {"fast": "2:101:1", "slow": "170:369:1"}
         "40,000 sets of 2,000 candles",
         "1,000 sets that keep 16,667 returns each",
         "1,800,000 minutes in 30,000 hours",
-        "9,000 sets of which each two share no line",
+        "800 sets of three averages each",
         "a search that is pruned on three series",
         "three series",
         "a walk-forward",
@@ -79,4 +79,5 @@ def test_a_sweep_stays_under_the_memory_that_it_is_allowed_and_takes_about_what_
     found = re.search(r"about ([\d.]+) (GB|MB) of memory of", said)
     assert found, said
     told = float(found[1]) * (1e9 if found[2] == "GB" else 1e6)
-    assert peak <= told <= 1.5 * peak, (peak, told)
+    most = 1.5 if parameters.optuna is None else 2  # a search asks for few of the averages that it may ask for
+    assert peak <= told <= most * peak, (peak, told)
