@@ -45,7 +45,6 @@ class SmaCrossover(Strategy):
         def changes(strategies: Sequence[SmaCrossover]) -> list[Changes]:
             if all(means.fit(one.fast, one.slow) for one in strategies):
                 return means.crossed([(one.fast, one.slow, one.short) for one in strategies])
-            averages = [(average(one.fast), average(one.slow)) for one in strategies]
-            return [crossed(*two, one.warmup, short=one.short) for two, one in zip(averages, strategies, strict=True)]
+            return [crossed(average(one.fast), average(one.slow), one.warmup, short=one.short) for one in strategies]
 
         return Together(changes)
