@@ -78,19 +78,8 @@ def session() -> None:
     planned = books.plan(100.0, at)
     assert planned is not None
     books.place(at)
-    books.fill(
-        at=at,
-        decision=at,
-        order_id="",
-        leg=planned.leg,
-        type=planned.type,
-        reason=planned.reason,
-        side=planned.side,
-        price=planned.price,
-        amount=planned.amount,
-        fee=planned.fee,
-        position=planned.position,
-    )
+    same = ("leg", "type", "reason", "side", "price", "amount", "fee", "position")
+    books.fill(at=at, decision=at, order_id="", **{name: getattr(planned, name) for name in same})
     books.settle()
     books.levels()
     books.protection(100.0, 100.0, 100.0)

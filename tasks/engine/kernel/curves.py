@@ -13,10 +13,9 @@ from tasks.engine.kernel.account import Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, protect, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
 from tasks.engine.kernel.costs import begin_bar, end_bar
-from tasks.engine.kernel.fills import book, mark, settle
+from tasks.engine.kernel.fills import book, bought, filled, mark
 from tasks.engine.kernel.inside import Fine, decide_unless_leaving, open_bar, pass_bar
 from tasks.engine.kernel.resting import end_rest, is_leaving
-from tasks.engine.kernel.sizing import round_down, size
 from tasks.engine.rules import Limits, Rules
 
 
@@ -68,18 +67,14 @@ def turn(account: Record, orders: Record, trades: Record, bar: int, market: floa
     enters = position == 0.0
     if account.limited or account.reason != SIGNAL or enters != (goal != 0.0) or rules.amount > 0.0:
         return False
-    wanted = 0.0
-    if enters:
-        most = size(account, market, market * (1.0 + rules.slippage), goal, MARKET, rules)
-        wanted = round_down(most, rules.amount_step)
+    wanted = bought(account, goal, market, rules) if enters else 0.0
     change = wanted - position
     side, amount = 1 if change > 0.0 else -1, abs(change)
-    price = market * (1.0 + side * rules.slippage)
-    if amount == 0.0 or amount < rules.min_amount or amount * price < rules.min_cost:
+    price = filled(account, amount, wanted, market, side, rules)
+    if price == 0.0:
         return False
     fee = account.taker * price * amount
     account.pending, account.target, account.orders = 0, goal, row + 1
-    settle(account, change, wanted, price, fee)
     number = book(account, trades, row, enters, change, price, fee)
     account.decision, account.dust = bar - 1, 0
     order = orders[row]

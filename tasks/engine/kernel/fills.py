@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.engine.codes import EXIT, FILLED, INTENT, REJECTED, STOP_LOSS, TRAILING_STOP
+from tasks.engine.codes import EXIT, FILLED, INTENT, MARKET, REJECTED, STOP_LOSS, TRAILING_STOP
 from tasks.engine.kernel.account import DAY, NOISE, Record
 from tasks.engine.kernel.compiled import compiled
-from tasks.engine.kernel.costs import note_traded
-from tasks.engine.rules import Limits
+from tasks.engine.kernel.costs import note_traded, paid
+from tasks.engine.kernel.sizing import round_down, size
+from tasks.engine.rules import Limits, Rules
 
 
 @compiled
@@ -19,6 +20,25 @@ def settle(account: Record, change: float, wanted: float, price: float, fee: flo
     if account.cash < 0.0 and account.cash > -100.0 * NOISE * paid:
         account.cash = 0.0  # all in: only rounding lies below 0
     account.position = wanted + 0.0  # never -0.0
+
+
+@compiled
+def bought(account: Record, goal: float, market: float, rules: Rules) -> float:
+    """Return the position that an order at market makes of a target, in whole steps; below 0: sold."""
+    return round_down(size(account, market, market * (1.0 + rules.slippage), goal, MARKET, rules), rules.amount_step)
+
+
+@compiled
+def filled(account: Record, amount: float, wanted: float, market: float, side: int, rules: Rules) -> float:
+    """Fill an order at market unless the market refuses it as too small; return its price, 0 where it did.
+
+    For passes that have no need of a draft: what is sized by a fraction of equity is always covered.
+    """
+    price = paid(account, market, side, amount, rules)
+    if amount == 0.0 or amount < rules.min_amount or amount * price < rules.min_cost:
+        return 0.0
+    settle(account, side * amount, wanted, price, account.taker * price * amount)
+    return price
 
 
 @compiled

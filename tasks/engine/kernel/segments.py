@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.engine.codes import MARKET
 from tasks.engine.kernel.account import Floats, Ints, Record
 from tasks.engine.kernel.bars import decide, rebalance, value, watch
 from tasks.engine.kernel.compiled import compiled
-from tasks.engine.kernel.costs import paid
-from tasks.engine.kernel.fills import settle
-from tasks.engine.kernel.sizing import round_down, size
+from tasks.engine.kernel.fills import bought, filled
 from tasks.engine.kernel.tallies import tally_close, tally_open, tally_trade, tally_trades
 from tasks.engine.rules import Limits, Rules
 
@@ -131,20 +128,10 @@ def note_ends(account: Record, bar: int, closes: Floats, ends: Ints, period: int
 
 
 @compiled
-def filled(account: Record, amount: float, wanted: float, market: float, side: int, rules: Rules) -> float:
-    """Fill an order of this amount unless the market refuses it as too small; return its price, 0 where it did."""
-    price = paid(account, market, side, amount, rules)
-    if amount == 0.0 or amount < rules.min_amount or amount * price < rules.min_cost:
-        return 0.0
-    settle(account, side * amount, wanted, price, account.taker * price * amount)
-    return price
-
-
-@compiled
 def enter(account: Record, trade: Record, goal: float, market: float, rules: Rules) -> None:
     """Do what `rebalance` does of an account that holds nothing, and write down what a tally asks for alone."""
     account.pending, account.target = 0, goal
-    wanted = round_down(size(account, market, market * (1.0 + rules.slippage), goal, MARKET, rules), rules.amount_step)
+    wanted = bought(account, goal, market, rules)
     side, amount = 1 if wanted > 0.0 else -1, abs(wanted)
     price = filled(account, amount, wanted, market, side, rules)
     if price > 0.0:
