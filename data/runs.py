@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from data.settings import CHECKOUT
+from data.sources import hash_of
 from data.tables import TABLES
 from data.views import read
 from data.writer import Claim, Lake
@@ -34,12 +35,9 @@ _LIBRARIES = ("numba", "numpy", "pandas", "ta-lib")
 
 def code_version(places: Sequence[str] = BACKTESTING) -> str:
     """Return the version of Jarvis and a hash of the source that decides a result, with edits not yet committed."""
-    digest = hashlib.sha256()
-    for place in places:
-        path = CHECKOUT / place
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.relative_to(CHECKOUT).as_posix().encode() + b"\0" + file.read_bytes())
-    return f"{version('jarvis')}+{digest.hexdigest()[:12]}"
+    paths = [CHECKOUT / place for place in places]
+    files = [file for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
+    return f"{version('jarvis')}+{hash_of(files, CHECKOUT)[:12]}"
 
 
 def library_versions() -> dict[str, str]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from data.errors import BadInput, unknown
+from data.sources import hash_of
 from tasks.signal import strategies as shipped
 from tasks.signal import userfile
 from tasks.signal.blame import one_line
@@ -97,10 +98,7 @@ def source_hash(strategy: type[Strategy]) -> str:
         root = None if strategy.__module__.startswith(f"{shipped.__name__}.") else _package_of(strategy)
         if root is None:
             return hashlib.sha256(file.read_bytes()).hexdigest()
-        digest = hashlib.sha256()
-        for source in sorted(root.rglob("*.py")):
-            digest.update(source.relative_to(root).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
-        return digest.hexdigest()
+        return hash_of(sorted(root.rglob("*.py")), root)
     except (OSError, TypeError):
         raise BadInput(f"{strategy.name} has no source file: put it in one, so that a run can name its code") from None
 
